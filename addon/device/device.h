@@ -1,0 +1,103 @@
+// The data plane of one vhost-user session: guest memory, virtqueues and the
+// worker thread that serves them.
+//
+// The control side prepares what a session sets up (maps memory, owns
+// descriptors) and hands it over as a command; the worker adopts it between
+// two rounds, in the order handed over, and then calls `done`. Thus a ring
+// is never touched while it changes.
+//
+// Threads. Methods are called by one thread, the control side's. `done` is
+// called exactly once per call, on the worker's thread, or on the caller's when
+// there is nothing to hand over; `onEvent` is called on the worker's. Neither
+// may block or call back into the Device.
+#ifndef TMEMD_DEVICE_DEVICE_H_
+#define TMEMD_DEVICE_DEVICE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "device/device_counters.h"
+#include "device/guest_memory.h"
+#include "device/owned_fd.h"
+#include "device/vring.h"
+#include "engine/store.h"
+
+namespace tmemd {
+
+struct DeviceEvent {
+  enum class Type {
+    kQueueBroken,        // the guest broke this queue; the others go on
+    kMemoryLost,         // the front end took shared memory away; nothing is served any more
+    kSessionOpened,      // the driver sent RESET
+    kRingSilent,         // kicked, and yet nothing appears: guest memory is probably not shared
+    kSchedulingRefused,  // the worker runs with a higher latency than it asked for
+  };
+  Type type;
+  uint16_t queueIndex = 0;  // kQueueBroken, kRingSilent
+  std::string reason;       // one line; empty for kSessionOpened
+};
+
+struct DeviceOptions {
+  uint32_t maxPagesPerRequest = 64;
+  uint16_t queueCount = 2;  // control queue included
+  std::function<void(const DeviceEvent&)> onEvent;
+};
+
+struct VringSetup {
+  VringLayout layout;
+  OwnedFd kick;  // absent: polled
+  OwnedFd call;  // absent: no interrupts
+};
+
+// An empty `error` is success; else one line on what the front end did wrong.
+struct Outcome {
+  std::string error;
+  uint32_t value = 0;
+};
+
+class Worker;
+
+class Device {
+ public:
+  using Done = std::function<void(const Outcome&)>;
+
+  static constexpr uint16_t kMaxQueues = 256;
+
+  // Throws std::system_error when the thread or its descriptors cannot be had.
+  Device(std::shared_ptr<Store> store, GuestId guest, DeviceOptions options);
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  void setMemoryTable(std::vector<RegionSetup> regions, Done done);
+  void addMemoryRegion(RegionSetup region, Done done);
+  void removeMemoryRegion(uint64_t guestAddress, uint64_t sizeBytes, uint64_t userspaceAddress, Done done);
+
+  void startVring(uint16_t queue, VringSetup setup, Done done);
+  void enableVring(uint16_t queue, bool enabled, Done done);
+  void setKickFd(uint16_t queue, OwnedFd fd, Done done);
+  void setCallFd(uint16_t queue, OwnedFd fd, Done done);
+  // The outcome's value is the next available index.
+  void stopVring(uint16_t queue, Done done);
+
+  // Asks the worker to end: it publishes what it completed, unmaps, closes
+  // every descriptor and then calls `done`. Later calls of other methods fail.
+  void close(std::function<void()> done);
+
+  const DeviceCounters& counters() const;
+
+ private:
+  void adopt(GuestMemory::Regions regions, Done done);
+  bool checkQueue(uint16_t queue, const Done& done) const;
+
+  const uint16_t queueCount_;
+  GuestMemory::Regions regions_;  // the table as last handed over
+  std::unique_ptr<Worker> worker_;
+};
+
+}  // namespace tmemd
+
+#endif  // TMEMD_DEVICE_DEVICE_H_

@@ -1,0 +1,44 @@
+// Survives a front end that truncates memory it shares with us.
+//
+// Touching a page of a file mapping beyond the file's end raises SIGBUS. While
+// a FaultGuard exists for a mapping, the process's SIGBUS handler puts
+// anonymous memory over the whole mapping, marks the guard lost and lets the
+// access go on; it reads zeros or scribbles on memory nobody sees. Whoever
+// works on the mapping looks at lost() before it acts on what it read and
+// before it says that it wrote.
+//
+// Threads. A mapping is touched by one thread at a time, and its guard is
+// created and destroyed while no thread touches it; so the handler, which runs
+// on the thread that faulted, never meets a guard that is being destroyed.
+// The registry is a fixed table without locks.
+#ifndef TMEMD_DEVICE_FAULT_GUARD_H_
+#define TMEMD_DEVICE_FAULT_GUARD_H_
+
+#include <atomic>
+#include <cstddef>
+
+namespace tmemd {
+
+class FaultGuard {
+ public:
+  // Mappings guarded at the same time in one process.
+  static constexpr size_t kMaxGuards = 4096;
+
+  // `begin` and `sizeBytes` are a mapping's own. Throws FrontEndError when
+  // kMaxGuards mappings are guarded already.
+  FaultGuard(void* begin, size_t sizeBytes);
+  ~FaultGuard();
+  FaultGuard(const FaultGuard&) = delete;
+  FaultGuard& operator=(const FaultGuard&) = delete;
+
+  bool lost() const;
+
+  struct Slot;
+
+ private:
+  Slot* slot_;
+};
+
+}  // namespace tmemd
+
+#endif  // TMEMD_DEVICE_FAULT_GUARD_H_

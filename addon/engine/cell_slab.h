@@ -1,0 +1,54 @@
+// Fixed-size cells (objects or leaves) of one guest and one kind of page, in spans
+// of their own. A guest's cells are apart from others' so that n pages of its
+// reserve never need more than ceil(n / cellsPerSpan) frames for each kind.
+#ifndef TMEMD_ENGINE_CELL_SLAB_H_
+#define TMEMD_ENGINE_CELL_SLAB_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "engine/layout.h"
+#include "engine/span_table.h"
+#include "engine/sync.h"
+
+namespace tmemd {
+
+class CellSlab {
+ public:
+  CellSlab(SpanTable& table, SpanKind kind, uint32_t cellBytes, uint32_t owner, FrameQuota* quota)
+      : table_(table), kind_(kind), cellBytes_(cellBytes), owner_(owner), quota_(quota) {}
+  ~CellSlab();
+  CellSlab(const CellSlab&) = delete;
+  CellSlab& operator=(const CellSlab&) = delete;
+
+  static constexpr uint32_t cellsPerSpan(uint32_t cellBytes) { return kSpanDataBytes / cellBytes; }
+
+  // A cell whose bytes are 0; none (0) when the budget has no room.
+  CellRef allocate();
+  // The cell must read as unused (first word 0).
+  void free(CellRef ref);
+
+  uint64_t spanCount() const { return spanCount_.load(std::memory_order_relaxed); }
+  uint64_t liveCells() const { return liveCells_.load(std::memory_order_relaxed); }
+  uint32_t cellBytes() const { return cellBytes_; }
+
+ private:
+  uint32_t* words(CellRef ref) const;
+  void link(SpanHeader& head);
+  void unlink(SpanHeader& head);
+
+  SpanTable& table_;
+  const SpanKind kind_;
+  const uint32_t cellBytes_;
+  const uint32_t owner_;
+  FrameQuota* const quota_;
+  std::atomic<uint64_t> spanCount_{0};
+  std::atomic<uint64_t> liveCells_{0};
+
+  SpinLock lock_;             // guards what follows and the spans' headers
+  SpanNumber partial_ = 0;    // spans with free cells, most recently freed into first
+};
+
+}  // namespace tmemd
+
+#endif  // TMEMD_ENGINE_CELL_SLAB_H_

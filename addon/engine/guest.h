@@ -1,0 +1,150 @@
+// A guest: its session, pools, quotas, maps and bins.
+//
+// Everything not atomic is changed only with the guest's gate closed, so page
+// operations read it freely.
+#ifndef TMEMD_ENGINE_GUEST_H_
+#define TMEMD_ENGINE_GUEST_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/bin.h"
+#include "engine/cell_slab.h"
+#include "engine/codec.h"
+#include "engine/counters.h"
+#include "engine/page_map.h"
+#include "engine/store.h"
+
+namespace tmemd {
+
+struct AtomicOperationCounters {
+#define X(name) std::atomic<uint64_t> name{0};
+  TMEMD_OPERATION_COUNTERS(X)
+#undef X
+  OperationCounters read() const;
+};
+
+inline void bump(std::atomic<uint64_t>& counter, uint64_t by = 1) {
+  counter.fetch_add(by, std::memory_order_relaxed);
+}
+inline void drop(std::atomic<uint64_t>& counter, uint64_t by = 1) {
+  counter.fetch_sub(by, std::memory_order_relaxed);
+}
+void keepHighest(std::atomic<uint64_t>& highest, uint64_t now);
+// Adds one to a gauge and keeps its highest value.
+void raise(std::atomic<uint64_t>& gauge, std::atomic<uint64_t>& highest);
+
+struct Pool {
+  Pool(PoolId poolId, bool isPersistent) : id(poolId), persistent(isPersistent) {}
+  const PoolId id;
+  const bool persistent;
+  AtomicOperationCounters counters;
+};
+
+// Guests that share blocks, or a guest alone.
+struct DedupGroup {
+  DedupGroup(std::string groupName, uint64_t hashSalt, SpanTable& table, uint32_t binId)
+      : name(std::move(groupName)), salt(hashSalt), bin(table, binId, SpanKind::kShared, nullptr) {}
+  const std::string name;  // empty: one guest alone
+  const uint64_t salt;
+  Bin bin;
+  uint32_t guestCount = 0;  // guarded by the store's control mutex
+};
+
+enum class Refusal { kNone, kCapacity, kLimit, kCap, kFrozen };
+
+struct Guest {
+  // Puts that may be in progress at once without a replacement in the reserve
+  // having to wait for the page it replaces.
+  static constexpr uint64_t kPutsInFlight = 16;
+  // A page's entry, slot and share of leaf and object, for chargedBytes.
+  static constexpr uint64_t kChargedMetadataBytes = 16;
+
+  struct BinIds {
+    uint32_t reserve;
+    uint32_t ephemeral;
+  };
+  Guest(const GuestOptions& options, SpanTable& table, const PageHash& hash, DedupGroup& group, BinIds bins,
+        uint32_t placeIndex);
+  ~Guest();
+  Guest(const Guest&) = delete;
+  Guest& operator=(const Guest&) = delete;
+
+  struct ReserveFrames {
+    uint64_t data;
+    uint64_t leaves;
+    uint64_t objects;
+    uint64_t total() const { return data + leaves + objects; }
+  };
+  // Frames that hold `pages` pages of any content under any keys.
+  static ReserveFrames reserveFrames(uint64_t pages);
+
+  Pool* pool(PoolId id) const {
+    Pool* found = pools[id % pools.size()].get();
+    return found && found->id == id ? found : nullptr;
+  }
+  PageMap::Slabs slabs(bool persistent) {
+    return persistent ? PageMap::Slabs{persistentObjects, persistentLeaves}
+                      : PageMap::Slabs{ephemeralObjects, ephemeralLeaves};
+  }
+  // Is a put that leaves the guest with so many pages allowed?
+  Refusal admits(bool persistent, uint64_t persistentAfter, uint64_t totalAfter) const;
+  // Would some put have to be looked at closely?
+  bool nearLimits(bool persistent) const;
+  uint64_t ephemeralSpans() const {
+    return ephemeralBin.spanCount() + ephemeralObjects.spanCount() + ephemeralLeaves.spanCount();
+  }
+  bool reserveHasRoom() const {
+    return reservePages > 0 && reserveBin.liveBlocks() < reservePages + kPutsInFlight;
+  }
+  // Pools that are gone included.
+  OperationCounters counters() const;
+  static uint64_t chargeFor(uint32_t lengthBytes) { return unitsFor(lengthBytes) * 8 + kChargedMetadataBytes; }
+
+  const uint32_t place;  // among the store's guests
+  const std::string name;
+  DedupGroup& group;
+  const uint64_t reservePages;
+  const int numaNode;
+
+  std::atomic<uint32_t> weight;
+  std::atomic<uint64_t> capPages;
+  std::atomic<uint64_t> limitPages;
+  std::atomic<bool> frozen;
+
+  uint64_t sessionId = 0;  // 0: none open
+  std::vector<std::unique_ptr<Pool>> pools;  // by id modulo maxPools
+  std::vector<uint64_t> nextPoolId;          // for each place
+  OperationCounters destroyed{};             // totals of pools that are gone
+
+  std::atomic<uint64_t>& pagesOf(bool persistent) { return persistent ? persistentPages : ephemeralPages; }
+
+  std::atomic<uint64_t> persistentPages{0};
+  std::atomic<uint64_t> ephemeralPages{0};
+  std::atomic<uint64_t> chargedBytes{0};
+  std::atomic<uint64_t> pages{0};  // both kinds
+  std::atomic<uint64_t> pagesMax{0};
+  std::atomic<uint64_t> objects{0};
+  std::atomic<uint64_t> objectsMax{0};
+  std::atomic<uint64_t> evictionAttempts{0};
+  std::atomic<uint64_t> corruptFound{0};
+
+  FrameQuota dataQuota;
+  FrameQuota leafQuota;
+  FrameQuota objectQuota;
+
+  CellSlab persistentObjects;
+  CellSlab persistentLeaves;
+  CellSlab ephemeralObjects;
+  CellSlab ephemeralLeaves;
+  PageMap map;
+  Bin reserveBin;
+  Bin ephemeralBin;
+};
+
+}  // namespace tmemd
+
+#endif  // TMEMD_ENGINE_GUEST_H_

@@ -1,0 +1,112 @@
+// From a page's key to its slot: the objects and leaves of one guest.
+//
+// An object is found by its name, a leaf by its object and number, each through
+// a hash table of bucket heads that chain through the cells. The tables only
+// point at what the arena holds, and are rebuilt from it. They are split into
+// shards by the object's name; a shard's lock guards its tables and the objects,
+// leaves and slots found through them.
+//
+// Cells of persistent pages and of ephemeral ones come from different slabs.
+#ifndef TMEMD_ENGINE_PAGE_MAP_H_
+#define TMEMD_ENGINE_PAGE_MAP_H_
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "engine/cell_slab.h"
+#include "engine/layout.h"
+#include "engine/span_table.h"
+#include "engine/sync.h"
+
+namespace tmemd {
+
+class PageMap {
+ public:
+  static constexpr uint32_t kShards = 8;
+
+  struct Slabs {
+    CellSlab& objects;
+    CellSlab& leaves;
+  };
+
+  class Shard {
+   public:
+    SpinLock lock;
+
+    // 0 when there is none.
+    CellRef findObject(uint64_t hash, uint32_t pool, const uint64_t oid[3]) const;
+    CellRef findLeaf(CellRef object, uint32_t number) const;
+    // As above, made when missing; 0 when no cell could be had.
+    CellRef makeObject(uint64_t hash, uint32_t pool, const uint64_t oid[3], Slabs slabs);
+    CellRef makeLeaf(CellRef object, uint32_t number, Slabs slabs);
+    // Unlinks and frees an empty leaf.
+    void removeLeaf(CellRef leaf, Slabs slabs);
+    // Unlinks and frees an object without leaves.
+    void removeObject(uint64_t hash, CellRef object, Slabs slabs);
+
+    Object& object(CellRef ref) const { return table_->cell<Object>(ref); }
+    Leaf& leaf(CellRef ref) const { return table_->cell<Leaf>(ref); }
+    // Any object of the pool; 0: none. `bucket` remembers where to go on.
+    CellRef nextObjectOfPool(uint32_t pool, size_t* bucket) const;
+    template <typename Visit>  // Visit(CellRef)
+    void forEachObject(Visit visit) const {
+      for (CellRef head : objects_) {
+        for (CellRef ref = head; ref; ref = object(ref).next) visit(ref);
+      }
+    }
+    template <typename Visit>  // Visit(CellRef); the leaves of one bucket
+    void forEachLeafIn(size_t bucket, Visit visit) const {
+      for (CellRef ref = leaves_[bucket]; ref; ref = leaf(ref).next) visit(ref);
+    }
+    size_t leafBuckets() const { return leaves_.size(); }
+    uint64_t objectCount() const { return objectCount_; }
+    uint64_t leafCount() const { return leafCount_; }
+    // The cells a lookup of the slot will likely read.
+    void prefetchLeaf(CellRef objectRef, uint32_t number, uint32_t slot) const {
+      CellRef ref = leaves_[bucketOf(leafHash(objectRef, number), leaves_.size())];
+      if (!ref) return;
+      __builtin_prefetch(&leaf(ref));
+      __builtin_prefetch(&leaf(ref).slot[slot]);
+    }
+
+   private:
+    friend class PageMap;
+    static size_t bucketOf(uint64_t hash, size_t buckets) { return (hash >> 8) & (buckets - 1); }
+    static uint64_t leafHash(CellRef object, uint32_t number);
+    void growObjects(const PageMap& map);
+    void growLeaves();
+    // To a power of two heads, when the capacity has room; else chains grow longer.
+    bool resize(std::vector<CellRef>& heads, uint64_t count);
+
+    SpanTable* table_ = nullptr;
+    const PageMap* map_ = nullptr;
+    std::vector<CellRef> objects_;
+    std::vector<CellRef> leaves_;
+    uint64_t objectCount_ = 0;
+    uint64_t leafCount_ = 0;
+  };
+
+  using ObjectHash = uint64_t (*)(const void* context, uint32_t pool, const uint64_t oid[3]);
+  PageMap(SpanTable& table, ObjectHash hash, const void* context);
+  ~PageMap();
+  PageMap(const PageMap&) = delete;
+  PageMap& operator=(const PageMap&) = delete;
+
+  static uint32_t shardOf(uint64_t objectHash) { return objectHash & (kShards - 1); }
+  Shard& shard(uint32_t index) { return shards_[index]; }
+  uint64_t hashOf(uint32_t pool, const uint64_t oid[3]) const { return hash_(context_, pool, oid); }
+
+ private:
+  // A table of one head is free: it must always be there.
+  static uint64_t chargedBytes(const std::vector<CellRef>& heads);
+
+  SpanTable& table_;
+  const ObjectHash hash_;
+  const void* const context_;
+  std::array<Shard, kShards> shards_;
+};
+
+}  // namespace tmemd
+
+#endif  // TMEMD_ENGINE_PAGE_MAP_H_

@@ -1,0 +1,243 @@
+#include "engine/settler.h"
+
+#include <sys/resource.h>
+
+namespace tmemd {
+
+Settler::Settler(Store::Impl& store) : store_(store), thread_([this] { run(); }) { store_.table.setTended(true); }
+
+Settler::~Settler() {
+  {
+    std::lock_guard<std::mutex> guard(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+  store_.table.setTended(false);
+}
+
+template <typename Visit>
+void Settler::forEachGuest(Visit visit) {
+  uint32_t used = store_.placesUsed.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < used; i++) {
+    Store::Impl::GuestPlace& at = store_.places[i];
+    if (!at.gate.tryEnter()) continue;
+    if (at.guest) visit(*at.guest);
+    at.gate.leave();
+  }
+}
+
+uint64_t Store::Impl::operationsSoFar() {
+  uint64_t sum = 0;
+  uint32_t used = placesUsed.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < used; i++) {
+    if (!places[i].gate.tryEnter()) continue;
+    if (Guest* guest = places[i].guest.get()) {
+      for (const auto& pool : guest->pools) {
+        if (!pool) continue;
+        sum += pool->counters.putsTotal.load(std::memory_order_relaxed) +
+               pool->counters.getsTotal.load(std::memory_order_relaxed) +
+               pool->counters.flushesTotal.load(std::memory_order_relaxed);
+      }
+    }
+    places[i].gate.leave();
+  }
+  return sum;
+}
+
+void Settler::run() {
+  // The lowest priority there is: whoever else wants the core has it.
+  setpriority(PRIO_PROCESS, 0, 19);
+  uint64_t operations = 0;
+  Clock::time_point nextRound = Clock::now() + kRound;
+  bool walkUnderWay = false;
+  bool walkIsCold = false;
+  uint16_t roundsSinceCold = 0;
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (!stop_) {
+    lock.unlock();
+    while (store_.table.tend()) {
+    }
+    uint64_t now = store_.operationsSoFar();
+    bool busy = now - operations > kBusyOperations;
+    operations = now;
+    if (Clock::now() >= nextRound) {
+      nextRound = Clock::now() + kRound;
+      store_.round.fetch_add(1, std::memory_order_relaxed);
+      roundsSinceCold++;
+      if (!walkUnderWay) {
+        walkIsCold = roundsSinceCold >= kRoundsBetweenColdWalks;
+        std::lock_guard<std::mutex> guard(walking_);
+        walkUnderWay = beginWalk(walkIsCold);
+        if (walkIsCold) roundsSinceCold = 0;
+      }
+    }
+    if (walkUnderWay && !busy) {
+      std::lock_guard<std::mutex> guard(walking_);
+      if (walk(walkIsCold ? &kPolicy : nullptr, Clock::now() + kSliceMs)) {
+        endWalk();
+        walkUnderWay = false;
+      }
+    }
+    lock.lock();
+    if (!stop_) wake_.wait_for(lock, kTickMs);
+  }
+}
+
+// False when there is nothing to walk for.
+bool Settler::beginWalk(bool forced) {
+  cursor_ = {};
+  uint32_t draining = 0;
+  forEachGuest([&](Guest& guest) { draining += guest.group.bin.beginDraining(); });
+  return forced || draining > 0;
+}
+
+void Settler::endWalk() {
+  forEachGuest([](Guest& guest) { guest.group.bin.endDraining(); });
+}
+
+bool Settler::walk(const Store::Impl::SettlePolicy* policy, Clock::time_point until) {
+  for (; cursor_.place < store_.placesUsed.load(std::memory_order_acquire); cursor_.place++, cursor_.shard = 0) {
+    Store::Impl::GuestPlace& at = store_.places[cursor_.place];
+    for (; cursor_.shard < PageMap::kShards; cursor_.shard++, cursor_.bucket = 0) {
+      for (bool more = true; more; cursor_.bucket++) {
+        if (Clock::now() >= until || !at.gate.tryEnter()) return false;
+        bool complete = !at.guest || walkBucket(*at.guest, policy, until, &more);
+        if (!at.guest) more = false;
+        at.gate.leave();
+        if (!complete) return false;
+      }
+    }
+  }
+  return true;
+}
+
+bool Settler::walkBucket(Guest& guest, const Store::Impl::SettlePolicy* policy, Clock::time_point until, bool* more) {
+  PageMap::Shard& shard = guest.map.shard(cursor_.shard);
+  leaves_.clear();
+  {
+    SpinGuard guard(shard.lock);
+    *more = cursor_.bucket + 1 < shard.leafBuckets();
+    if (cursor_.bucket < shard.leafBuckets()) {
+      shard.forEachLeafIn(cursor_.bucket,
+                          [&](CellRef ref) { leaves_.push_back({shard.leaf(ref).object, shard.leaf(ref).number}); });
+    }
+  }
+  for (Store::Impl::LeafName name : leaves_) {
+    if (!store_.settleLeaf(context_, encoder_, guest, shard, name, policy, until)) return false;
+  }
+  return true;
+}
+
+void Settler::settleNow(const Store::Impl::SettlePolicy* policy) {
+  std::lock_guard<std::mutex> guard(walking_);
+  // What the policy left sparse is drained by the walk after it.
+  constexpr int kWalksMax = 4;
+  bool more = beginWalk(true);
+  for (int walks = 0; more && walks < kWalksMax; walks++, policy = nullptr, more = beginWalk(false)) {
+    while (!walk(policy, Clock::time_point::max())) {
+    }
+    endWalk();
+  }
+  endWalk();
+  while (store_.table.tend()) {
+  }
+}
+
+bool Store::Impl::settleLeaf(WorkerContext& context, SettlingEncoder& encoder, Guest& guest, PageMap::Shard& shard,
+                             LeafName name, const SettlePolicy* policy, SettleClock::time_point until) {
+  Leaf copy;
+  {
+    SpinGuard guard(shard.lock);
+    CellRef ref = shard.findLeaf(name.object, name.number);
+    if (!ref) return true;
+    copy = shard.leaf(ref);
+  }
+  int level = 0;
+  if (policy) {
+    uint16_t age = static_cast<uint16_t>(round.load(std::memory_order_relaxed) - copy.touched);
+    if (age >= policy->hardAfterRounds) level = 1;
+    if (age >= policy->coldAfterRounds) level = 2;
+    if (level <= copy.settled) level = 0;
+  }
+  for (uint32_t slot = 0; slot < kLeafSlots; slot++) {
+    // Pages in the reserve and ephemeral ones are left: that memory is set aside or yields.
+    if (!isBlock(copy.slot[slot]) || table.binOf(spanOf(copy.slot[slot])) != guest.group.bin.id()) continue;
+    if (level == 0 && !guest.group.bin.isDraining(copy.slot[slot])) continue;
+    if (SettleClock::now() >= until) return false;
+    resettle(context, encoder, guest, shard, name, slot, copy.slot[slot], level);
+  }
+  if (level == 0) return true;
+  SpinGuard guard(shard.lock);
+  CellRef ref = shard.findLeaf(name.object, name.number);
+  if (ref && shard.leaf(ref).touched == copy.touched) shard.leaf(ref).settled = static_cast<uint8_t>(level);
+  return true;
+}
+
+void Store::Impl::resettle(WorkerContext& context, SettlingEncoder& encoder, Guest& guest, PageMap::Shard& shard,
+                           LeafName name, uint32_t slot, uint32_t value, int level) {
+  CodecScratch& codec = context.scratch().codec;
+  Bin& bin = guest.group.bin;
+  Loc from = value & ~kSharedBit;
+  {
+    SpinGuard guard(shard.lock);
+    CellRef ref = shard.findLeaf(name.object, name.number);
+    if (!ref || shard.leaf(ref).slot[slot] != value) return;
+    table.pin(spanOf(from));
+  }
+  // While it is pinned the span's blocks stay where they are, and so do the bytes of
+  // one that is freed: no other entry can have this offset.
+  std::byte* base = table.bytes(spanOf(from));
+  Entry entry = SpanTable::entryAt(base, entryOf(from)).load(std::memory_order_relaxed);
+  const std::byte* bytes = base + entryOffsetUnits(entry) * 8;
+  bool draining = bin.isDraining(from);
+  bool canShrink = (level > 0 && entryCodec(entry) == Codec::kLz4) ||
+                   (level > 1 && entryCodec(entry) == Codec::kLz4Settled);
+  EncodedPage form{bytes, entryLength(entry), entryCodec(entry), entryChecksum(entry)};
+  KeptPage made{0, form.lengthBytes, form.codec};
+  if ((draining || canShrink) && decodePage(codec, hash, entry, bytes, codec.page)) {
+    uint64_t contentHash =
+        options.weakHashForTest ? 1 : PageHash::content(hash.page(codec.page), guest.group.salt);
+    // Another key's slot may have brought the same page somewhere better already.
+    made = movedCopy(context, bin, contentHash, from);
+    if (!made.value) {
+      std::optional<EncodedPage> smaller;
+      if (canShrink) smaller = encoder.encode(hash, codec.page, entryLength(entry), level > 1);
+      if (smaller) form = *smaller;
+      if (smaller || draining) made = {bin.store(form), form.lengthBytes, form.codec};
+      if (made.value) index.insert(contentHash, made.value, from);
+    }
+  }
+  if (made.value) {
+    SpinGuard guard(shard.lock);
+    CellRef ref = shard.findLeaf(name.object, name.number);
+    Entry now = SpanTable::entryAt(base, entryOf(from)).load(std::memory_order_relaxed);
+    if (ref && shard.leaf(ref).slot[slot] == value && entryOffsetUnits(now) == entryOffsetUnits(entry) &&
+        entryReferences(now) > 0) {
+      setSlot(shard.leaf(ref), slot, made.value | (value & kSharedBit));
+      bin.unref(from);
+      bump(guest.chargedBytes, Guest::chargeFor(made.lengthBytes) - Guest::chargeFor(entryLength(entry)));
+    } else {
+      bin.unref(made.value);
+    }
+  }
+  table.unpin(spanOf(from));
+}
+
+// A block other than `from` with the content in the scratch page, referenced once
+// more; not one that is itself to be moved.
+Store::Impl::KeptPage Store::Impl::movedCopy(WorkerContext& context, Bin& bin, uint64_t contentHash, Loc from) {
+  std::array<Loc, DedupIndex::kCandidatesMax> candidates;
+  uint32_t count = index.find(contentHash, candidates);
+  for (uint32_t i = 0; i < count; i++) {
+    Loc loc = candidates[i];
+    bool saturated;
+    if (loc == from || !bin.tryShare(loc, &saturated)) continue;
+    Entry entry;
+    if (!bin.isDraining(loc) && sameContent(context, loc, &entry)) return {loc, entryLength(entry), entryCodec(entry)};
+    bin.unref(loc);
+  }
+  return {kEmptySlot, 0, Codec::kPlain};
+}
+
+}  // namespace tmemd

@@ -1,0 +1,285 @@
+#include "engine/span_table.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+namespace tmemd {
+
+namespace {
+
+constexpr uint64_t kHostPageBytes = 4096;
+
+uint64_t roundUp(uint64_t bytes, uint64_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+// Frames that fit beside superblock and table. Frame and span 0 are never used,
+// so that 0 can mean none; their frame is not part of the file.
+uint32_t framesFor(uint64_t capacityBytes) {
+  uint64_t frames = (capacityBytes - kSuperblockBytes) / (kSpanBytes + sizeof(SpanSlot));
+  while (kSuperblockBytes + roundUp((frames + 1) * sizeof(SpanSlot), kHostPageBytes) + frames * kSpanBytes >
+         capacityBytes) {
+    frames--;
+  }
+  return static_cast<uint32_t>(std::min<uint64_t>(frames, kMaxSpans - 1));
+}
+
+// The state of a free span whose frame still holds bytes of its last owner: that
+// one may have it back as it is. Cells must read as zeros, so slabs never match.
+uint32_t formerly(SpanKind kind, uint32_t binId) {
+  bool blocks = kind == SpanKind::kShared || kind == SpanKind::kReserve || kind == SpanKind::kEphemeral;
+  return blocks ? static_cast<uint32_t>(SpanKind::kFree) | static_cast<uint32_t>(kind) << 8 | binId << 16
+                : static_cast<uint32_t>(SpanKind::kFree);
+}
+
+uint64_t tableBytes(uint32_t spanCount) {
+  return roundUp(uint64_t{spanCount} * sizeof(SpanSlot), kHostPageBytes);
+}
+
+}  // namespace
+
+SpanTable::SpanTable(uint64_t capacityBytes)
+    : capacityBytes_(capacityBytes),
+      arena_(kSuperblockBytes + tableBytes(framesFor(capacityBytes) + 1) +
+             uint64_t{framesFor(capacityBytes)} * kSpanBytes) {
+  spanCount_ = framesFor(capacityBytes) + 1;
+  slots_ = reinterpret_cast<SpanSlot*>(arena_.at(kSuperblockBytes));
+  frames_ = arena_.at(kSuperblockBytes + tableBytes(spanCount_));
+  budgetFrames_ = spanCount_ - 1 - kSpareSpans;
+  dirty_.reserve(kIdleFramesMax + 1);
+  for (SpanNumber span = 1; span <= kSpareSpans; span++) {
+    slots_[span].frame.store(span - 1, std::memory_order_relaxed);
+    spares_.push_back(span);
+  }
+  highestUsed_ = kSpareSpans;
+}
+
+uint64_t SpanTable::fixedBytes() const {
+  return kSuperblockBytes + roundUp((uint64_t{highestUsed_} + 1) * sizeof(SpanSlot), kHostPageBytes);
+}
+
+SpanNumber SpanTable::take(SpanKind kind, uint32_t binId, FrameQuota* quota) {
+  SpanNumber span;
+  bool mustZero = false;
+  {
+    SpinGuard guard(lock_);
+    bool backed = quota && quota->heldFrames < quota->reservedFrames;
+    if (!backed && committedFrames_ + 1 > budgetFrames_) return 0;
+    if (!dirty_.empty()) {
+      size_t best = dirty_.size() - 1;
+      for (size_t i = dirty_.size() - std::min(dirty_.size(), kIdleFramesMax); i < dirty_.size(); i++) {
+        if (slots_[dirty_[i]].state.load(std::memory_order_relaxed) == formerly(kind, binId)) best = i;
+      }
+      span = dirty_[best];
+      dirty_[best] = dirty_.back();
+      dirty_.pop_back();
+      mustZero = slots_[span].state.load(std::memory_order_relaxed) != formerly(kind, binId) ||
+                 formerly(kind, binId) == static_cast<uint32_t>(SpanKind::kFree);
+    } else if (!warm_.empty()) {
+      span = warm_.back();
+      warm_.pop_back();
+    } else if (!clean_.empty()) {
+      span = clean_.back();
+      clean_.pop_back();
+    } else if (highestUsed_ + 1 < spanCount_) {
+      span = freshSpan();
+    } else {
+      return 0;  // the last free frame is in tend()'s hands for a moment
+    }
+    takenSinceTend_++;
+    if (!backed) committedFrames_++;
+    if (quota) quota->heldFrames++;
+    takenFrames_++;
+  }
+  std::byte* base = bytes(span);
+  if (mustZero) std::memset(base, 0, kSpanBytes);
+  SpanHeader& head = *reinterpret_cast<SpanHeader*>(base);
+  head = SpanHeader{};
+  head.span = span;
+  head.kind = kind;
+  head.owner = binId;
+  head.dataEndUnits = sizeof(SpanHeader) / 8;
+  slots_[span].bin.store(binId, std::memory_order_relaxed);
+  // release: recovery, and readers of a reference published later, see the header.
+  slots_[span].state.store(static_cast<uint32_t>(kind), std::memory_order_release);
+  return span;
+}
+
+// A number never used before starts in the frame of that number.
+SpanNumber SpanTable::freshSpan() {
+  SpanNumber span = ++highestUsed_;
+  assert(span < spanCount_);
+  slots_[span].frame.store(span - 1, std::memory_order_relaxed);
+  return span;
+}
+
+void SpanTable::release(SpanNumber span, FrameQuota* quota) {
+  SpanKind kind = kindOf(span);
+  uint32_t binId = slots_[span].bin.load(std::memory_order_relaxed);
+  slots_[span].bin.store(0, std::memory_order_relaxed);
+  slots_[span].state.store(formerly(kind, binId), std::memory_order_release);
+  endExclusive(span);
+  SpinGuard guard(lock_);
+  if (quota) quota->heldFrames--;
+  bool backed = quota && quota->heldFrames < quota->reservedFrames;
+  if (!backed) committedFrames_--;
+  takenFrames_--;
+  dirty_.push_back(span);
+  if (!tended_.load(std::memory_order_relaxed)) trimIdle(kIdleFramesMax);
+}
+
+void SpanTable::punch(SpanNumber span) {
+  arena_.punch(static_cast<uint64_t>(bytes(span) - arena_.at(0)), kSpanBytes);
+}
+
+void SpanTable::trimIdle(size_t most) {
+  while (dirty_.size() + warm_.size() + tending_ > most && !(dirty_.empty() && warm_.empty())) {
+    std::vector<SpanNumber>& from = dirty_.empty() ? warm_ : dirty_;
+    punch(from.back());
+    clean_.push_back(from.back());
+    from.pop_back();
+  }
+}
+
+size_t SpanTable::warmTarget() const {
+  if (takenSinceTend_ == 0) return kWarmFramesMin;
+  return std::clamp<size_t>(takenFrames_ / kWarmShare, kWarmFramesMin, kWarmFramesMax);
+}
+
+// System calls are made with the lock let go and the frame on no list.
+bool SpanTable::tend() {
+  SpanNumber toPunch = 0;
+  SpanNumber toTouch = 0;
+  {
+    SpinGuard guard(lock_);
+    size_t target = warmTarget();
+    if (dirty_.size() > std::min(target, kIdleFramesMax)) {
+      toPunch = dirty_.front();
+      dirty_.front() = dirty_.back();
+      dirty_.pop_back();
+    } else if (warm_.size() > target) {
+      toPunch = warm_.back();
+      warm_.pop_back();
+    } else if (warm_.size() + dirty_.size() < target && takenFrames_ + borrowedFrames() + warm_.size() +
+                                                               dirty_.size() + 1 < budgetFrames_) {
+      if (clean_.empty()) {
+        toTouch = freshSpan();
+      } else {
+        toTouch = clean_.back();
+        clean_.pop_back();
+      }
+    } else {
+      takenSinceTend_ = 0;
+      return false;
+    }
+    tending_++;
+  }
+  if (toPunch) {
+    punch(toPunch);
+  } else {
+    arena_.populate(static_cast<uint64_t>(bytes(toTouch) - arena_.at(0)), kSpanBytes);
+  }
+  SpinGuard guard(lock_);
+  tending_--;
+  (toPunch ? clean_ : warm_).push_back(toPunch ? toPunch : toTouch);
+  return true;
+}
+
+bool SpanTable::reserve(FrameQuota& quota, uint64_t frames) {
+  SpinGuard guard(lock_);
+  uint64_t before = std::max(quota.reservedFrames, quota.heldFrames);
+  uint64_t after = std::max(frames, quota.heldFrames);
+  if (after > before && committedFrames_ + (after - before) > budgetFrames_) return false;
+  committedFrames_ = committedFrames_ - before + after;
+  reservedFrames_ = reservedFrames_ - quota.reservedFrames + frames;
+  quota.reservedFrames = frames;
+  return true;
+}
+
+bool SpanTable::fits(uint64_t frames) const {
+  SpinGuard guard(lock_);
+  return reservedFrames_ + frames <= budgetFrames_;
+}
+
+bool SpanTable::borrow(uint64_t bytesWanted) {
+  SpinGuard guard(lock_);
+  uint64_t before = borrowedFrames();
+  uint64_t after = (borrowedBytes_ + bytesWanted + kSpanBytes - 1) / kSpanBytes;
+  if (committedFrames_ + (after - before) > budgetFrames_) return false;
+  committedFrames_ += after - before;
+  borrowedBytes_ += bytesWanted;
+  // A borrowed frame must not cost memory of its own. No more than that is done here:
+  // what was freed a moment ago may be many frames.
+  trimIdle(budgetFrames_ - takenFrames_ - after);
+  return true;
+}
+
+void SpanTable::giveBack(uint64_t bytesReturned) {
+  SpinGuard guard(lock_);
+  uint64_t before = borrowedFrames();
+  borrowedBytes_ -= bytesReturned;
+  committedFrames_ -= before - borrowedFrames();
+}
+
+void SpanTable::pin(SpanNumber span) {
+  // acquire pairs with the release in endExclusive(): the frame swap is seen.
+  while (slots_[span].pins.fetch_add(1, std::memory_order_acquire) & kExclusive) {
+    slots_[span].pins.fetch_sub(1, std::memory_order_relaxed);
+    Backoff backoff;
+    while (slots_[span].pins.load(std::memory_order_relaxed) & kExclusive) backoff.wait();
+  }
+}
+
+bool SpanTable::tryExclusive(SpanNumber span) {
+  uint32_t unpinned = 0;
+  // acquire pairs with the release in unpin().
+  return slots_[span].pins.compare_exchange_strong(unpinned, kExclusive, std::memory_order_acquire,
+                                                   std::memory_order_relaxed);
+}
+
+SpanNumber SpanTable::takeSpare() {
+  SpinGuard guard(lock_);
+  if (spares_.empty()) return 0;
+  SpanNumber spare = spares_.back();
+  spares_.pop_back();
+  return spare;
+}
+
+void SpanTable::swapFrames(SpanNumber span, SpanNumber spare) {
+  uint32_t old = slots_[span].frame.load(std::memory_order_relaxed);
+  uint32_t packed = slots_[spare].frame.load(std::memory_order_relaxed);
+  // release: the packed image is complete before it is the span. A crash
+  // between the two stores leaves `old` unnamed; recovery hands it out again.
+  slots_[span].frame.store(packed, std::memory_order_release);
+  slots_[spare].frame.store(old, std::memory_order_release);
+}
+
+void SpanTable::returnSpare(SpanNumber spare) {
+  SpinGuard guard(lock_);
+  spares_.push_back(spare);
+}
+
+SpanTable::Usage SpanTable::usage() const {
+  SpinGuard guard(lock_);
+  Usage u;
+  u.capacityBytes = capacityBytes_;
+  u.fixedBytes = fixedBytes();
+  u.borrowedBytes = borrowedBytes_;
+  u.idleBytes = (kSpareSpans + dirty_.size() + warm_.size() + tending_) * uint64_t{kSpanBytes};
+  u.takenFrames = takenFrames_;
+  u.usedBytes = u.fixedBytes + u.borrowedBytes + u.idleBytes + takenFrames_ * kSpanBytes;
+  u.reservedBytes = reservedFrames_ * kSpanBytes;
+  u.freeFrames = budgetFrames_ - committedFrames_;
+  return u;
+}
+
+const char* SpanTable::checkInvariants() const {
+  SpinGuard guard(lock_);
+  if (committedFrames_ > budgetFrames_) return "frames committed exceed the budget";
+  if (takenFrames_ + borrowedFrames() > committedFrames_) return "frames taken exceed those committed";
+  uint64_t neverUsed = spanCount_ - 1 - highestUsed_;
+  if (takenFrames_ + clean_.size() + warm_.size() + dirty_.size() + tending_ + neverUsed != budgetFrames_) return "frames are lost";
+  if (spares_.size() != kSpareSpans) return "spare spans are lost";
+  return "";
+}
+
+}  // namespace tmemd

@@ -1,0 +1,156 @@
+// Which frame each span lives in, who may look at it, and how many frames are
+// left to whom.
+//
+// Frames. Each span number owns one frame all its life; packing a span swaps its
+// frame with that of a *spare* span. A free span is *clean* (punched or never
+// touched: costs nothing), *warm* (zero and touched ahead of need, so that a put
+// takes no page faults) or *dirty* (holds old bytes). take() hands out frames
+// that read as zeros, or hold nothing but bytes of the bin that takes them.
+//
+// Budget. With `frames` usable frames:
+//   committed = sum over quotas of max(reserved, held) + plain + borrowed <= frames
+// A quota's frames up to `reserved` are set aside for it, used or not, so taking
+// one of those cannot fail. `borrowed` pays for tables outside the arena.
+//
+// Pins. Whoever reads a block pins its span; whoever packs or frees a span takes
+// it exclusively, which is only ever tried, never waited for.
+#ifndef TMEMD_ENGINE_SPAN_TABLE_H_
+#define TMEMD_ENGINE_SPAN_TABLE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "engine/arena.h"
+#include "engine/layout.h"
+#include "engine/sync.h"
+
+namespace tmemd {
+
+// Frames set aside for one use of one guest. Guarded by the span table's lock.
+struct FrameQuota {
+  uint64_t reservedFrames = 0;
+  uint64_t heldFrames = 0;
+};
+
+class SpanTable {
+ public:
+  explicit SpanTable(uint64_t capacityBytes);
+
+  static constexpr uint64_t kMinimumCapacityBytes = 1 << 20;
+  static constexpr uint32_t kSpareSpans = 2;
+
+  // 0 when the budget does not allow one more. `quota` may be null.
+  SpanNumber take(SpanKind kind, uint32_t binId, FrameQuota* quota);
+  // The span must be exclusively held or never shared; ends the hold.
+  void release(SpanNumber span, FrameQuota* quota);
+
+  // Sets aside `frames` for a quota; false and unchanged when they do not fit now.
+  bool reserve(FrameQuota& quota, uint64_t frames);
+  // Would `frames` fit beside what other quotas reserve, in an otherwise empty store?
+  bool fits(uint64_t frames) const;
+
+  // Charges memory outside the arena (hash tables) to the capacity.
+  bool borrow(uint64_t bytes);
+  void giveBack(uint64_t bytes);
+
+  std::byte* bytes(SpanNumber span) const {
+    return frames_ + uint64_t{slots_[span].frame.load(std::memory_order_relaxed)} * kSpanBytes;
+  }
+  SpanHeader& header(SpanNumber span) const { return *reinterpret_cast<SpanHeader*>(bytes(span)); }
+  std::atomic_ref<Entry> entry(SpanNumber span, uint32_t index) const { return entryAt(bytes(span), index); }
+  static std::atomic_ref<Entry> entryAt(std::byte* spanBytes, uint32_t index) {
+    return std::atomic_ref<Entry>(
+        *reinterpret_cast<Entry*>(spanBytes + kSpanBytes - sizeof(Entry) * (index + 1)));
+  }
+  template <typename Cell>
+  Cell& cell(CellRef ref) const {
+    return *reinterpret_cast<Cell*>(bytes(cellSpan(ref)) + sizeof(SpanHeader) + sizeof(Cell) * cellIndex(ref));
+  }
+  uint32_t binOf(SpanNumber span) const { return slots_[span].bin.load(std::memory_order_relaxed); }
+  uint32_t spanCount() const { return spanCount_; }
+  SpanKind kindOf(SpanNumber span) const {
+    return static_cast<SpanKind>(slots_[span].state.load(std::memory_order_relaxed) & 0xff);
+  }
+
+  void pin(SpanNumber span);
+  void unpin(SpanNumber span) {
+    // release pairs with the acquire in tryExclusive(): our reads came first.
+    slots_[span].pins.fetch_sub(1, std::memory_order_release);
+  }
+  bool tryExclusive(SpanNumber span);
+  void endExclusive(SpanNumber span) { slots_[span].pins.fetch_and(~kExclusive, std::memory_order_release); }
+  // What releasing a block will read and write.
+  void prefetchEntry(Loc loc) const {
+    std::byte* base = bytes(spanOf(loc));
+    __builtin_prefetch(base, 1);
+    __builtin_prefetch(base + kSpanBytes - sizeof(Entry) * (entryOf(loc) + 1), 1);
+  }
+
+  // A spare to build a packed image in; 0 when others have them all. Then either
+  // swapFrames and returnSpare, or only the latter.
+  SpanNumber takeSpare();
+  void swapFrames(SpanNumber span, SpanNumber spare);
+  void returnSpare(SpanNumber spare);
+
+  // --- in the background ---
+  // From here on somebody calls tend(): freed frames may wait for it.
+  void setTended(bool tended) { tended_.store(tended, std::memory_order_relaxed); }
+  // Gives dirty frames back and touches clean ones ahead of need, a few at a time.
+  // False when there was nothing to do.
+  bool tend();
+
+  struct Usage {
+    uint64_t capacityBytes;
+    uint64_t usedBytes;
+    uint64_t fixedBytes;     // superblock and touched span table
+    uint64_t borrowedBytes;  // tables outside the arena
+    uint64_t idleBytes;      // spare and dirty frames
+    uint64_t takenFrames;
+    uint64_t reservedBytes;
+    uint64_t freeFrames;  // that a plain take could still get
+  };
+  Usage usage() const;
+  // Empty when the budget adds up.
+  const char* checkInvariants() const;
+
+ private:
+  static constexpr uint32_t kExclusive = 1u << 31;
+  // Dirty frames kept for their former owner. While somebody tends, more may wait.
+  static constexpr size_t kIdleFramesMax = 16;
+  static constexpr size_t kWarmFramesMin = 2;
+  static constexpr size_t kWarmFramesMax = 32;
+  static constexpr uint64_t kWarmShare = 256;  // of the frames taken, one in so many
+
+  uint64_t borrowedFrames() const { return (borrowedBytes_ + kSpanBytes - 1) / kSpanBytes; }
+  SpanNumber freshSpan();
+  void punch(SpanNumber span);
+  void trimIdle(size_t most);
+  size_t warmTarget() const;
+  uint64_t fixedBytes() const;
+
+  const uint64_t capacityBytes_;
+  Arena arena_;
+  SpanSlot* slots_;
+  std::byte* frames_;
+  uint32_t spanCount_;     // numbers 1 .. spanCount_-1 are usable, spares included
+  uint64_t budgetFrames_;  // without spares
+
+  std::atomic<bool> tended_{false};
+  mutable SpinLock lock_;  // guards what follows
+  std::vector<SpanNumber> clean_;  // besides those above highestUsed_
+  std::vector<SpanNumber> warm_;
+  std::vector<SpanNumber> dirty_;
+  uint64_t tending_ = 0;        // frames tend() has in hand
+  uint64_t takenSinceTend_ = 0;
+  std::vector<SpanNumber> spares_;
+  uint64_t committedFrames_ = 0;
+  uint64_t takenFrames_ = 0;
+  uint64_t reservedFrames_ = 0;
+  uint64_t borrowedBytes_ = 0;
+  uint32_t highestUsed_ = 0;
+};
+
+}  // namespace tmemd
+
+#endif  // TMEMD_ENGINE_SPAN_TABLE_H_

@@ -1,0 +1,337 @@
+// Guests, sessions and pools: the store's control operations.
+#include "engine/store.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstdlib>
+
+#include "engine/settler.h"
+#include "engine/store_impl.h"
+
+namespace tmemd {
+
+namespace {
+
+constexpr uint32_t kWeightMax = 1000000;
+
+uint64_t randomNonZero() {
+  uint64_t value = 0;
+  while (value == 0) {
+    if (getrandom(&value, sizeof value, 0) != sizeof value) value = 0;
+  }
+  return value;
+}
+
+void checkCapacity(uint64_t capacityBytes) {
+  constexpr uint64_t kMost = uint64_t{kMaxSpans} * (kSpanBytes + sizeof(SpanSlot)) + kSuperblockBytes;
+  if (capacityBytes < SpanTable::kMinimumCapacityBytes || capacityBytes > kMost) {
+    throw ConfigError("capacity of " + std::to_string(capacityBytes) + " bytes: allowed are " +
+                      std::to_string(SpanTable::kMinimumCapacityBytes) + " to " + std::to_string(kMost));
+  }
+}
+
+const StoreOptions& checked(const StoreOptions& options) {
+  checkCapacity(options.capacityBytes);
+  return options;
+}
+
+}  // namespace
+
+WorkerContext::WorkerContext() : scratch_(std::make_unique<Scratch>()) {}
+WorkerContext::~WorkerContext() = default;
+std::byte* WorkerContext::page() { return scratch_->codec.page; }
+
+Store::Store(const StoreOptions& options) : impl_(std::make_unique<Impl>(checked(options))) {}
+Store::~Store() = default;
+
+uint64_t Store::minimumCapacityBytes() { return SpanTable::kMinimumCapacityBytes; }
+
+Store::Impl::Impl(const StoreOptions& storeOptions)
+    : options(storeOptions),
+      table(storeOptions.capacityBytes),
+      hash(storeOptions.hashSecret ? *storeOptions.hashSecret : randomNonZero()),
+      index(table) {
+  if (options.backgroundSettling) settler = std::make_unique<Settler>(*this);
+}
+
+Store::Impl::~Impl() {
+  settler.reset();
+  for (GuestPlace& at : places) {
+    if (!at.guest) continue;
+    dropPages(*at.guest, nullptr);
+    at.guest.reset();
+  }
+}
+
+uint32_t Store::Impl::newBinId() {
+  for (uint32_t id = 1; id < kBinsMax; id++) {
+    if (!bins[id].load(std::memory_order_relaxed)) return id;
+  }
+  std::abort();  // three for each of kGuestsMax guests
+}
+
+DedupGroup* Store::Impl::joinGroup(const std::string& name) {
+  if (!name.empty()) {
+    for (auto& group : groups) {
+      if (group->name == name) return group.get();
+    }
+  }
+  uint32_t id = newBinId();
+  groups.push_back(std::make_unique<DedupGroup>(name, randomNonZero(), table, id));
+  bins[id].store(&groups.back()->bin, std::memory_order_release);
+  return groups.back().get();
+}
+
+void Store::Impl::leaveGroup(DedupGroup* group) {
+  if (group->guestCount > 0) return;
+  bins[group->bin.id()].store(nullptr, std::memory_order_relaxed);
+  std::erase_if(groups, [&](const auto& candidate) { return candidate.get() == group; });
+}
+
+void Store::Impl::validateLimits(const GuestOptions& guest) const {
+  auto refuse = [&](const std::string& what) { throw ConfigError("guest " + guest.name + ": " + what); };
+  if (guest.weight < 1 || guest.weight > kWeightMax) {
+    refuse("weight " + std::to_string(guest.weight) + ": allowed are 1 to " + std::to_string(kWeightMax));
+  }
+  std::string reserve = std::to_string(guest.persistentReservePages);
+  if (guest.persistentLimitPages && guest.persistentLimitPages < guest.persistentReservePages) {
+    refuse("persistent limit of " + std::to_string(guest.persistentLimitPages) +
+           " pages: allowed are 0 and from the reserve of " + reserve + " up");
+  }
+  if (guest.capPages && guest.capPages < guest.persistentReservePages) {
+    refuse("cap of " + std::to_string(guest.capPages) + " pages: allowed are 0 and from the reserve of " + reserve +
+           " up");
+  }
+}
+
+void Store::Impl::validate(const GuestOptions& guest) const {
+  validateLimits(guest);
+  if (guest.maxPools < 1) throw ConfigError("guest " + guest.name + ": maxPools 0: allowed are 1 to 65535");
+  constexpr uint64_t kPagesMax = uint64_t{kMaxSpans} * Bin::kWorstCaseBlocks;
+  uint64_t pages = std::min(guest.persistentReservePages, kPagesMax);
+  uint64_t frames = Guest::reserveFrames(pages).total();
+  if (guest.persistentReservePages > kPagesMax || !table.fits(frames)) {
+    throw ConfigError("guest " + guest.name + ": reserve of " + std::to_string(guest.persistentReservePages) +
+                      " pages costs up to " + std::to_string(frames * kSpanBytes) +
+                      " bytes: all reserves together must fit the capacity of " +
+                      std::to_string(options.capacityBytes));
+  }
+}
+
+void Store::Impl::setReserve(Guest& guest) {
+  Guest::ReserveFrames frames = Guest::reserveFrames(guest.reservePages);
+  WorkerContext context;
+  while (!(table.reserve(guest.dataQuota, frames.data) && table.reserve(guest.leafQuota, frames.leaves) &&
+           table.reserve(guest.objectQuota, frames.objects))) {
+    if (!evictForRoom(context, guest)) {
+      throw ConfigError("guest " + guest.name + ": reserve of " + std::to_string(guest.reservePages) +
+                        " pages needs " + std::to_string(frames.total() * kSpanBytes) +
+                        " bytes: pages held leave too little room now");
+    }
+  }
+}
+
+GuestId Store::addGuest(const GuestOptions& options) {
+  std::lock_guard<std::mutex> control(impl_->controlMutex);
+  impl_->validate(options);
+  uint32_t index = 0;
+  while (index < Impl::kGuestsMax && impl_->places[index].guest) index++;
+  if (index == Impl::kGuestsMax) {
+    throw ConfigError("guest " + options.name + ": at most " + std::to_string(Impl::kGuestsMax) + " guests");
+  }
+  Impl::GuestPlace& at = impl_->places[index];
+  GateClosure closure(at.gate);
+  DedupGroup* group = impl_->joinGroup(options.dedupGroup);
+  Guest::BinIds ids{impl_->newBinId(), 0};
+  // Taken, so that the next id is another.
+  impl_->bins[ids.reserve].store(&group->bin, std::memory_order_relaxed);
+  ids.ephemeral = impl_->newBinId();
+  at.guest = std::make_unique<Guest>(options, impl_->table, impl_->hash, *group, ids, index);
+  impl_->bins[ids.reserve].store(&at.guest->reserveBin, std::memory_order_release);
+  impl_->bins[ids.ephemeral].store(&at.guest->ephemeralBin, std::memory_order_release);
+  at.generation++;
+  try {
+    impl_->setReserve(*at.guest);
+  } catch (const ConfigError&) {
+    impl_->dismiss(at);
+    throw;
+  }
+  if (index >= impl_->placesUsed.load(std::memory_order_relaxed)) {
+    impl_->placesUsed.store(index + 1, std::memory_order_release);
+  }
+  return GuestId{at.generation * Impl::kGuestsMax + index};
+}
+
+// With the gate closed and controlMutex held.
+void Store::Impl::dismiss(GuestPlace& at) {
+  Guest& guest = *at.guest;
+  dropPages(guest, nullptr);
+  table.reserve(guest.dataQuota, 0);
+  table.reserve(guest.leafQuota, 0);
+  table.reserve(guest.objectQuota, 0);
+  bins[guest.reserveBin.id()].store(nullptr, std::memory_order_relaxed);
+  bins[guest.ephemeralBin.id()].store(nullptr, std::memory_order_relaxed);
+  retiredEvictions += guest.counters().evictedTotal;
+  retiredEvictionAttempts += guest.evictionAttempts.load(std::memory_order_relaxed);
+  retiredCorrupt += guest.corruptFound.load(std::memory_order_relaxed);
+  DedupGroup* group = &guest.group;
+  at.guest.reset();
+  leaveGroup(group);
+}
+
+void Store::removeGuest(GuestId guestId) {
+  std::lock_guard<std::mutex> control(impl_->controlMutex);
+  Impl::GuestPlace* at = impl_->place(guestId);
+  GateClosure closure(at->gate);
+  if (Impl::guestIn(*at, guestId)) impl_->dismiss(*at);
+}
+
+void Store::updateGuest(GuestId guestId, const GuestTuning& tuning) {
+  std::lock_guard<std::mutex> control(impl_->controlMutex);
+  Impl::GuestPlace* at = impl_->place(guestId);
+  GateClosure closure(at->gate);
+  Guest* guest = Impl::guestIn(*at, guestId);
+  if (!guest) throw ConfigError("no such guest");
+  GuestOptions wanted;
+  wanted.name = guest->name;
+  wanted.weight = tuning.weight.value_or(guest->weight.load());
+  wanted.capPages = tuning.capPages.value_or(guest->capPages.load());
+  wanted.persistentLimitPages = tuning.persistentLimitPages.value_or(guest->limitPages.load());
+  wanted.persistentReservePages = guest->reservePages;
+  impl_->validateLimits(wanted);
+  guest->weight = wanted.weight;
+  guest->capPages = wanted.capPages;
+  guest->limitPages = wanted.persistentLimitPages;
+  guest->frozen = tuning.frozen.value_or(guest->frozen.load());
+}
+
+// --- sessions and pools ---------------------------------------------------------
+
+void Store::Impl::dropPages(Guest& guest, const Pool* only) {
+  for (uint32_t i = 0; i < PageMap::kShards; i++) {
+    PageMap::Shard& shard = guest.map.shard(i);
+    SpinGuard guard(shard.lock);
+    for (auto& pool : guest.pools) {
+      if (!pool || (only && pool.get() != only)) continue;
+      size_t bucket = 0;
+      while (CellRef object = shard.nextObjectOfPool(pool->id, &bucket)) dropObject(guest, *pool, shard, object);
+    }
+  }
+}
+
+void Store::Impl::dropObject(Guest& guest, Pool& pool, PageMap::Shard& shard, CellRef object) {
+  Object& cell = shard.object(object);
+  uint64_t objectHash = guest.map.hashOf(cell.poolTag - 1, cell.oid);
+  // The object goes with its last leaf, a leaf with its last slot.
+  for (uint32_t leaves = cell.leafCount; leaves > 0; leaves--) {
+    CellRef leaf = cell.firstLeaf;
+    uint32_t left = shard.leaf(leaf).used;
+    for (uint32_t slot = 0; left > 0; slot++) {
+      uint32_t value = shard.leaf(leaf).slot[slot];
+      if (value == kEmptySlot) continue;
+      clearSlot(guest, pool, {&shard, objectHash, object, leaf, slot, value});
+      left--;
+    }
+  }
+}
+
+void Store::Impl::forgetPool(Guest& guest, std::unique_ptr<Pool>& pool) {
+  OperationCounters last = pool->counters.read();
+#define X(name) guest.destroyed.name += last.name;
+  TMEMD_OPERATION_COUNTERS(X)
+#undef X
+  pool.reset();
+}
+
+void Store::Impl::forgetPools(Guest& guest) {
+  dropPages(guest, nullptr);
+  for (uint64_t i = 0; i < guest.pools.size(); i++) {
+    if (guest.pools[i]) forgetPool(guest, guest.pools[i]);
+    guest.nextPoolId[i] = i;
+  }
+}
+
+uint64_t Store::reset(GuestId guestId) {
+  Impl::GuestPlace* at = impl_->place(guestId);
+  GateClosure closure(at->gate);
+  Guest* guest = Impl::guestIn(*at, guestId);
+  if (!guest) return 0;
+  impl_->forgetPools(*guest);
+  guest->sessionId = randomNonZero();
+  return guest->sessionId;
+}
+
+Status Store::attach(GuestId guestId, uint64_t sessionId) {
+  Impl::GuestPlace* at = impl_->place(guestId);
+  GateEntry entry(at->gate);
+  Guest* guest = Impl::guestIn(*at, guestId);
+  return guest && sessionId != 0 && guest->sessionId == sessionId ? Status::kOk : Status::kNoSession;
+}
+
+void Store::dropPools(GuestId guestId) {
+  Impl::GuestPlace* at = impl_->place(guestId);
+  GateClosure closure(at->gate);
+  Guest* guest = Impl::guestIn(*at, guestId);
+  if (!guest) return;
+  impl_->forgetPools(*guest);
+  guest->sessionId = 0;
+}
+
+bool Store::hasSession(GuestId guestId) const {
+  Impl::GuestPlace* at = impl_->place(guestId);
+  GateEntry entry(at->gate);
+  Guest* guest = Impl::guestIn(*at, guestId);
+  return guest && guest->sessionId != 0;
+}
+
+Status Store::createPool(GuestId guestId, bool persistent, PoolId* pool) {
+  Impl::GuestPlace* at = impl_->place(guestId);
+  GateClosure closure(at->gate);
+  Guest* guest = Impl::guestIn(*at, guestId);
+  if (!guest || !guest->sessionId) return Status::kNoSession;
+  constexpr uint64_t kIdsEnd = 0xffffffff;  // STAT's "all pools"
+  uint64_t best = kIdsEnd;
+  for (uint64_t i = 0; i < guest->pools.size(); i++) {
+    if (!guest->pools[i]) best = std::min(best, guest->nextPoolId[i]);
+  }
+  if (best >= kIdsEnd) return Status::kTooMany;
+  uint64_t index = best % guest->pools.size();
+  guest->pools[index] = std::make_unique<Pool>(static_cast<PoolId>(best), persistent);
+  guest->nextPoolId[index] = best + guest->pools.size();
+  *pool = static_cast<PoolId>(best);
+  return Status::kOk;
+}
+
+Status Store::destroyPool(GuestId guestId, PoolId poolId) {
+  Impl::GuestPlace* at = impl_->place(guestId);
+  GateClosure closure(at->gate);
+  Guest* guest = Impl::guestIn(*at, guestId);
+  if (!guest || !guest->sessionId) return Status::kNoSession;
+  Pool* pool = guest->pool(poolId);
+  if (!pool) return Status::kNoPool;
+  impl_->dropPages(*guest, pool);
+  impl_->forgetPool(*guest, guest->pools[poolId % guest->pools.size()]);
+  return Status::kOk;
+}
+
+Status Store::pagesHeld(GuestId guestId, PoolId poolId, uint64_t* pages) const {
+  Impl::GuestPlace* at = impl_->place(guestId);
+  GateEntry entry(at->gate);
+  Guest* guest = Impl::guestIn(*at, guestId);
+  if (!guest || !guest->sessionId) return Status::kNoSession;
+  Pool* pool = guest->pool(poolId);
+  if (!pool) return Status::kNoPool;
+  *pages = pool->counters.pages.load(std::memory_order_relaxed);
+  return Status::kOk;
+}
+
+uint64_t Store::pagesHeld(GuestId guestId) const {
+  Impl::GuestPlace* at = impl_->place(guestId);
+  GateEntry entry(at->gate);
+  Guest* guest = Impl::guestIn(*at, guestId);
+  return guest ? guest->pages.load(std::memory_order_relaxed) : 0;
+}
+
+}  // namespace tmemd

@@ -1,0 +1,41 @@
+/** What the lab's shell scripts make and keep in the cache: kernel, initramfs, QEMU. */
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { execa } from 'execa';
+import { packageRoot } from '../../src/native/load.js';
+
+export const checkout = packageRoot();
+
+export interface Artefacts {
+  /** Folder with bzImage and the tree modules are built against. */
+  kernelFolder: string;
+  initramfsPath: string;
+  /** Program and first arguments. */
+  qemuCommand: string[];
+}
+
+/** The folder everything outside the checkout goes to. */
+export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
+  const home = environment.XDG_CACHE_HOME || path.join(environment.HOME || homedir(), '.cache');
+  return environment.TMEMD_CACHE_DIR || path.join(home, 'tmemd');
+}
+
+/** Runs a script of the lab; its progress goes to our stderr. Resolves to the lines it printed. */
+async function script(name: string, args: string[], signal: AbortSignal): Promise<string[]> {
+  const file = path.join(checkout, 'kernel-shim/lab', name);
+  const { stdout, exitCode } = await execa('bash', [file, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    reject: false,
+    cancelSignal: signal,
+  });
+  if (exitCode !== 0) throw new Error(`${name} failed`);
+  return stdout.split('\n');
+}
+
+/** Makes what is missing, first to last: minutes on a fresh machine, nothing after that. */
+export async function makeArtefacts(kernel: string, signal: AbortSignal): Promise<Artefacts> {
+  const qemuCommand = await script('qemu.sh', [], signal);
+  const [kernelFolder = ''] = await script('kernel.sh', [kernel], signal);
+  const [initramfsPath = ''] = await script('initramfs.sh', [kernelFolder], signal);
+  return { kernelFolder, initramfsPath, qemuCommand };
+}

@@ -1,0 +1,51 @@
+/** What the guest says about its run: the lines of its init, collected. */
+import { z } from 'zod';
+
+const workloadResult = z.object({
+  seed: z.number(),
+  megabytes: z.number(),
+  processes: z.number(),
+  pages_checked: z.number(),
+  pages_corrupt: z.number(),
+  phase_seconds: z.record(z.string(), z.number()),
+  seconds: z.number(),
+});
+
+export type WorkloadResult = z.infer<typeof workloadResult>;
+
+/** Counters of the guest's kernel, by the names the script `counters` gives them. */
+export type GuestKernelCounters = Record<string, number>;
+
+export class GuestReport {
+  result: WorkloadResult | undefined;
+  /** Why the guest could not do its work. */
+  failure: string | undefined;
+  private readonly moments: Record<string, GuestKernelCounters> = {};
+  private moment = '';
+
+  /** @throws Error when the guest sends a result that is none */
+  take(line: string): void {
+    const [word = '', ...rest] = line.split(' ');
+    if (word === 'counters') {
+      this.moment = rest[0] ?? '';
+      this.moments[this.moment] = {};
+    } else if (word === 'counter') {
+      const counters = this.moments[this.moment];
+      if (counters && rest[0] !== undefined) counters[rest[0]] = Number(rest[1]);
+    } else if (word === 'result') {
+      this.result = workloadResult.parse(JSON.parse(rest.join(' ')));
+    } else if (word === 'failed') {
+      this.failure = rest.join(' ');
+    }
+  }
+
+  /** A counter as it was after the workload; 0 for one this kernel does not have. */
+  counted(counter: string): number {
+    return this.moments.after?.[counter] ?? 0;
+  }
+
+  /** By how much a counter grew over the workload; 0 for one this kernel does not have. */
+  growth(counter: string): number {
+    return (this.moments.after?.[counter] ?? 0) - (this.moments.before?.[counter] ?? 0);
+  }
+}

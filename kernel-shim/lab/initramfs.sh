@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# initramfs.sh KERNEL-FOLDER: prints the path of the guest's initramfs, made first when it is not there: busybox, init,
+# the workload with its corpus, and the driver built against that kernel's tree.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/artefact.sh"
+. "$lab/debian.sh"
+
+driver=$lab/..
+
+make_busybox() {
+  debian_unpack "$1/package" trixie busybox-static
+  mv "$1/package/usr/bin/busybox" "$1/busybox"
+  rm -rf "$1/package"
+}
+
+make_module() {
+  local folder=$1 kernel=$2
+  cp -R "$driver"/*.[ch] "$driver/Kbuild" "$driver/include" "$folder/"
+  LC_ALL=C make -C "$kernel/build" M="$folder" -j"$(nproc)" modules
+  find "$folder" -mindepth 1 ! -name '*.ko' -delete 2>/dev/null || true
+}
+
+make_initramfs() {
+  local folder=$1 kernel=$2 busybox=$3 module=$4 root=$1/root
+  mkdir -p "$root"/{bin,dev,proc,sys,modules,mnt,tmp}
+  cp "$busybox/busybox" "$root/bin/busybox"
+  ln -s busybox "$root/bin/sh"
+  gcc -std=gnu11 -O2 -Wall -Wextra -static -s -o "$root/bin/workload" "$lab"/workload/*.c -lpthread
+  cp "$kernel/corpus" "$root/corpus"
+  cp "$lab/init" "$root/init"
+  cp "$lab/counters" "$root/bin/counters"
+  chmod 755 "$root/init" "$root/bin"/*
+  cp "$module"/*.ko "$root/modules/"
+  (cd "$root" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible | gzip -n -1) \
+    >"$folder/initramfs.gz"
+  rm -rf "$root"
+}
+
+kernel=$1
+busybox=$(artefact busybox "$(hash_of trixie busybox-static)" make_busybox)
+mapfile -t sources < <(find "$driver" -maxdepth 1 -name '*.[ch]' -o -name Kbuild | LC_ALL=C sort)
+mapfile -t headers < <(find "$driver/include" -name '*.h' | LC_ALL=C sort)
+module=$(artefact module "$(hash_of "$kernel" "${sources[@]}" "${headers[@]}")" make_module "$kernel")
+initramfs=$(artefact initramfs \
+  "$(hash_of "$kernel" "$busybox" "$module" "$lab"/{initramfs.sh,init,counters} "$lab"/workload/*)" \
+  make_initramfs "$kernel" "$busybox" "$module")
+echo "$initramfs/initramfs.gz"

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# kernel.sh VERSION: prints the folder of a guest kernel, making it first when it is not there.
+#
+#   bzImage   the kernel
+#   build/    its build tree, as far as building a module against it needs
+#   corpus    8 MiB of the kernel's own source text and machine code, which the guest's workload writes
+#
+# 5.10 is the last kernel series in Debian that lets a module register with both frontswap and cleancache: bullseye's
+# source, `make tinyconfig` and kernel-5.10.config.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/artefact.sh"
+. "$lab/debian.sh"
+
+check_configuration() {
+  local line
+  while read -r line; do
+    case $line in
+      CONFIG_* | '# CONFIG_'*) grep -qxF -- "$line" .config || {
+        echo "the kernel's configuration does not take: $line"
+        return 1
+      } ;;
+    esac
+  done <"$1"
+}
+
+# make_corpus FILE: text in its first half, machine code in its second.
+make_corpus() {
+  local half_bytes=$((4 * 1024 * 1024))
+  find mm kernel fs/ext4 fs/xfs fs/btrfs -name '*.c' -print0 | LC_ALL=C sort -z | xargs -0 cat >"$1"
+  truncate -s $half_bytes "$1"
+  head -c $half_bytes vmlinux >>"$1"
+}
+
+# What no module build reads goes: it is nine tenths of the tree.
+prune_tree() {
+  find . \( -name '*.o' -o -name '*.a' -o -name '.*.cmd' \) ! -path './scripts/*' ! -path './tools/*' -delete
+  find arch -mindepth 1 -maxdepth 1 ! -name x86 ! -name Kconfig -exec rm -rf {} +
+  rm -rf Documentation LICENSES block crypto drivers fs ipc lib mm net samples security sound virt vmlinux \
+    arch/x86/boot arch/x86/kvm
+  find tools -mindepth 1 -maxdepth 1 ! -name objtool -exec rm -rf {} +
+}
+
+make_kernel() {
+  local folder=$1 version=$2
+  debian_unpack "$folder/package" bullseye "linux-source-$version"
+  mkdir "$folder/build"
+  tar -xf "$folder/package/usr/src/linux-source-$version.tar.xz" --strip-components=1 -C "$folder/build"
+  rm -rf "$folder/package"
+  cd "$folder/build"
+  export KBUILD_BUILD_USER=tmemd KBUILD_BUILD_HOST=lab LC_ALL=C
+  make tinyconfig
+  cat "$lab/kernel-$version.config" >>.config
+  make olddefconfig
+  check_configuration "$lab/kernel-$version.config"
+  make -j"$(nproc)" bzImage modules
+  cp arch/x86/boot/bzImage "$folder/bzImage"
+  make_corpus "$folder/corpus"
+  prune_tree
+}
+
+version=${1:-5.10}
+[ -f "$lab/kernel-$version.config" ] || die "no such guest kernel: $version"
+artefact "kernel-$version" "$(hash_of "$lab/kernel.sh" "$lab/kernel-$version.config" "$(gcc -dumpfullversion)")" \
+  make_kernel "$version"

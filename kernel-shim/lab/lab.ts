@@ -1,0 +1,167 @@
+/**
+ * One run of the lab, first to last: artefacts, accelerator, with --baseline the guest that swaps to its disk alone,
+ * then service and guest together.
+ *
+ * Sockets live in a folder under the system's temporary one, because their paths must be short; the swap disk in the
+ * cache, because cache=none needs a real file system; logs in the cache's `runs`, where they stay.
+ */
+import { mkdir, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { chooseAccelerator } from './accelerator.js';
+import { makeArtefacts } from './artefacts.js';
+import type { Closers } from './closers.js';
+import { GuestReport } from './guest-report.js';
+import { complaintsIn } from './kernel-log.js';
+import { type GuestRun, runGuest } from './machine.js';
+import type { LabOptions } from './options.js';
+import { frontswapResult, type GuestResult, guestResult, type LabResult } from './result.js';
+import { startService } from './service.js';
+import { heldPages, operations } from './service-report.js';
+
+export interface LabSurroundings {
+  cache: string;
+  closers: Closers;
+  signal: AbortSignal;
+  /** Progress, a line at a time. */
+  say: (text: string) => void;
+}
+
+const workloadProcesses = 2;
+const keptRuns = 20;
+const guestName = 'guest';
+
+/** A folder for this run's logs; the oldest runs' go. */
+async function makeRunFolder(cache: string): Promise<string> {
+  const runs = path.join(cache, 'runs');
+  await mkdir(runs, { recursive: true });
+  const stale = (await readdir(runs)).sort().slice(0, -keptRuns);
+  for (const name of stale) await rm(path.join(runs, name), { recursive: true, force: true });
+  const now = new Date().toISOString().replace(/\W/g, '').slice(0, 15);
+  return mkdtemp(path.join(runs, `${now}-`));
+}
+
+/** A sparse file that takes all of the workload. */
+async function makeSwapDisk(file: string, workloadMiB: number): Promise<void> {
+  const disk = await open(file, 'w', 0o600);
+  await disk.truncate((workloadMiB + 128) * 2 ** 20);
+  await disk.close();
+}
+
+/** What every guest of this run has in common. */
+type CommonRun = Omit<GuestRun, 'mode' | 'onLine' | 'consolePath' | 'swapDiskPath'>;
+
+interface Follow {
+  name: string;
+  runFolder: string;
+  /** Called when the workload holds all its memory, and when it has let go of it. */
+  onHeld?: () => Promise<void>;
+  onDone?: () => Promise<void>;
+}
+
+/** Runs the workload in a guest and reads off what it and its kernel found. */
+async function runWorkload(
+  common: CommonRun,
+  surroundings: LabSurroundings,
+  follow: Follow,
+): Promise<{ report: GuestReport; guest: GuestResult }> {
+  const report = new GuestReport();
+  const swapDiskPath = path.join(follow.runFolder, 'swap.raw');
+  const consolePath = path.join(follow.runFolder, `${follow.name}-console.log`);
+  const removeDisk = () => rm(swapDiskPath, { force: true });
+  surroundings.closers.add(removeDisk);
+  surroundings.say(`booting the guest (${follow.name}; console: ${consolePath})`);
+  await makeSwapDisk(swapDiskPath, common.workload?.megabytes ?? 0);
+  const onLine = async (line: string) => {
+    report.take(line);
+    if (line.startsWith('phase ')) surroundings.say(`  ${line.slice('phase '.length)}`);
+    if (line === 'held') await follow.onHeld?.();
+    if (line.startsWith('done')) await follow.onDone?.();
+  };
+  await runGuest({ ...common, mode: 'run', consolePath, swapDiskPath, onLine });
+  await removeDisk();
+  return { report, guest: guestResult(report, complaintsIn(await readFile(consolePath, 'latin1'))) };
+}
+
+/** @returns nothing when there is no result: after --shell */
+export async function runLab(
+  options: LabOptions,
+  surroundings: LabSurroundings,
+): Promise<LabResult | undefined> {
+  const { cache, closers, signal, say } = surroundings;
+  const { kernelFolder, initramfsPath, qemuCommand } = await makeArtefacts(options.kernel, signal);
+  const socketFolder = await mkdtemp(path.join(tmpdir(), 'tmemd-'));
+  closers.add(() => rm(socketFolder, { recursive: true, force: true }));
+  const runFolder = await makeRunFolder(cache);
+  const machine = {
+    cpus: options.cpus,
+    memoryMiB: options.guestMemoryMiB,
+    kernelPath: path.join(kernelFolder, 'bzImage'),
+    initramfsPath,
+    qemuCommand,
+    socketFolder,
+    signal,
+  };
+  const probeConsole = path.join(runFolder, 'kvm-probe-console.log');
+  const choice = await chooseAccelerator(cache, { ...machine, consolePath: probeConsole });
+  if (choice.reason !== undefined) say(`software emulation (TCG): ${choice.reason}`);
+  const common: CommonRun = {
+    ...machine,
+    accelerator: choice.accelerator,
+    timeoutSeconds: options.timeoutSeconds,
+    workload: { megabytes: options.workloadMiB, processes: workloadProcesses, seed: options.seed },
+  };
+
+  const baseline = options.baseline
+    ? (await runWorkload(common, surroundings, { name: 'disk-alone', runFolder })).guest
+    : undefined;
+
+  const service = await startService({
+    folder: socketFolder,
+    guestName,
+    ...(options.memory === undefined ? {} : { memory: options.memory }),
+    logPath: path.join(runFolder, 'service.log'),
+    signal,
+  });
+  closers.add(() => service.close());
+  const withDevice: CommonRun = { ...common, devicePath: service.devicePath };
+
+  if (options.shell) {
+    const swapDiskPath = path.join(runFolder, 'swap.raw');
+    closers.add(() => rm(swapDiskPath, { force: true }));
+    await makeSwapDisk(swapDiskPath, options.workloadMiB);
+    await runGuest({ ...withDevice, mode: 'shell', swapDiskPath, onLine: () => {} });
+    return undefined;
+  }
+
+  let held: Awaited<ReturnType<typeof heldPages>> | undefined;
+  let done: Awaited<ReturnType<typeof operations>> | undefined;
+  let violated = '';
+  const { report, guest } = await runWorkload(withDevice, surroundings, {
+    name: 'with-tmemd',
+    runFolder,
+    onHeld: async () => {
+      violated = await service.check();
+      held = await heldPages(service, guestName);
+    },
+    onDone: async () => {
+      violated ||= await service.check();
+      done = await operations(service, guestName);
+    },
+  });
+  if (held === undefined || done === undefined) throw new Error('the guest gave no result');
+  return {
+    kernel: options.kernel,
+    accel: choice.accelerator,
+    cpus: options.cpus,
+    guest_memory_bytes: options.guestMemoryMiB * 2 ** 20,
+    workload_bytes: options.workloadMiB * 2 ** 20,
+    seed: options.seed,
+    ...guest,
+    ...frontswapResult(report),
+    ...held,
+    ...done,
+    invariants_violated: violated,
+    ...(baseline === undefined ? {} : { baseline, baseline_ratio: guest.seconds / baseline.seconds }),
+  };
+}

@@ -1,0 +1,102 @@
+/** The command line of `npm run guest`. */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { parseSizeBytes, sizeSyntax } from '../../src/config/quantity.js';
+
+/** The guest kernels the lab can make. */
+export const kernels = ['5.10'] as const;
+
+export interface LabOptions {
+  /** Size of the service's store, in the service's own notation; absent: the service's default. */
+  memory?: string;
+  guestMemoryMiB: number;
+  cpus: number;
+  kernel: (typeof kernels)[number];
+  /** Anonymous memory the workload touches; follows the guest's memory when not given. */
+  workloadMiB: number;
+  seed: number;
+  baseline: boolean;
+  json: boolean;
+  shell: boolean;
+  /** A guest that takes longer is cut off. */
+  timeoutSeconds: number;
+}
+
+/** 640 MiB for a guest of 256 MiB, and in proportion. */
+const workloadPerGuestMemory = 2.5;
+
+function integer(minimum: number, maximum: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < minimum || value > maximum) {
+      throw new InvalidArgumentError(`Allowed: a whole number from ${minimum} to ${maximum}.`);
+    }
+    return value;
+  };
+}
+
+/** `512MiB`, `2GiB`; a bare number is MiB. */
+function mebibytes(minimum: number, maximum: number): (text: string) => number {
+  return (text) => {
+    const match = /^(\d+)(MiB|GiB)?$/.exec(text);
+    const value = match ? Number(match[1]) * (match[2] === 'GiB' ? 1024 : 1) : Number.NaN;
+    if (!(value >= minimum && value <= maximum)) {
+      throw new InvalidArgumentError(`Allowed: ${minimum}MiB to ${maximum}MiB.`);
+    }
+    return value;
+  };
+}
+
+/** Kept as it is for the service, which says how small a store may be. */
+function serviceSize(text: string): string {
+  if (parseSizeBytes(text) === undefined) throw new InvalidArgumentError(`Allowed: ${sizeSyntax}.`);
+  return text;
+}
+
+/**
+ * @param args what follows `npm run guest --`
+ * @throws CommanderError with a one-line message; `code` `commander.helpDisplayed` after --help
+ */
+export function parseOptions(args: readonly string[]): LabOptions {
+  const command = new Command('npm run guest --')
+    .description('Boots a QEMU guest that swaps into tmemd, and checks every page.')
+    .option(
+      '--memory <size>',
+      "size of the service's store, such as 64MiB; default: the service's own",
+      serviceSize,
+    )
+    .option('--guest-memory <size>', "the guest's memory", mebibytes(128, 65536), 256)
+    .option('--cpus <count>', "the guest's processors", integer(1, 16), 2)
+    .addOption(new Option('--kernel <version>', "the guest's kernel").choices(kernels).default('5.10'))
+    .option(
+      '--workload <size>',
+      'memory the workload touches; default: 2.5 times that of the guest',
+      mebibytes(1, 1 << 20),
+    )
+    .option(
+      '--seed <number>',
+      'what the content and the order of accesses follow from',
+      integer(0, Number.MAX_SAFE_INTEGER),
+      1,
+    )
+    .option('--baseline', 'also run the same guest swapping to its disk alone, and compare', false)
+    .addOption(new Option('--json', 'print one JSON document on stdout').default(false).conflicts('shell'))
+    .option('--shell', 'an interactive shell in the guest instead of the workload', false)
+    .option('--timeout <seconds>', 'cut a guest off after this time', integer(1, 86400), 600)
+    .allowExcessArguments(false)
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} });
+  command.parse([...args], { from: 'user' });
+  const given = command.opts();
+  return {
+    ...(given.memory === undefined ? {} : { memory: given.memory }),
+    guestMemoryMiB: given.guestMemory,
+    cpus: given.cpus,
+    kernel: given.kernel,
+    workloadMiB: given.workload ?? Math.ceil(given.guestMemory * workloadPerGuestMemory),
+    seed: given.seed,
+    baseline: given.baseline,
+    json: given.json,
+    shell: given.shell,
+    timeoutSeconds: given.timeout,
+  };
+}

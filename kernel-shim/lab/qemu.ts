@@ -1,0 +1,65 @@
+/** The QEMU command line of a lab guest. */
+
+export type Accelerator = 'kvm' | 'tcg';
+
+/** What init in the guest does; see the file `init`. */
+export type GuestMode = 'run' | 'shell' | 'probe';
+
+export interface GuestMachine {
+  accelerator: Accelerator;
+  cpus: number;
+  memoryMiB: number;
+  kernelPath: string;
+  initramfsPath: string;
+  mode: GuestMode;
+  /** Where the kernel's log goes; absent: our own terminal. */
+  consolePath?: string;
+  /** UNIX socket we listen on for the guest's init. */
+  channelPath: string;
+  swapDiskPath?: string;
+  /** UNIX socket QEMU listens on for its machine protocol. */
+  qmpPath?: string;
+  /** Socket of the service; absent: a guest without the device. */
+  devicePath?: string;
+  workload?: { megabytes: number; processes: number; seed: number };
+}
+
+function kernelCommandLine(guest: GuestMachine): string {
+  const words = ['console=ttyS0', 'panic=-1', 'oops=panic', `tmemd.mode=${guest.mode}`];
+  words.push(`tmemd.driver=${guest.devicePath === undefined ? 0 : 1}`);
+  for (const [name, value] of Object.entries(guest.workload ?? {})) words.push(`tmemd.${name}=${value}`);
+  return words.join(' ');
+}
+
+/** A comma in a value is doubled: QEMU splits its options at single ones. */
+const quoted = (value: string): string => value.replaceAll(',', ',,');
+
+/** QEMU's arguments. One request queue for each processor, beside the control queue. */
+export function qemuArguments(guest: GuestMachine): string[] {
+  const args = ['-no-user-config', '-nodefaults', '-display', 'none', '-no-reboot'];
+  // Even where we are killed and cannot stop it.
+  args.push('-run-with', 'exit-with-parent=on');
+  args.push('-accel', guest.accelerator === 'kvm' ? 'kvm' : 'tcg,thread=multi');
+  if (guest.accelerator === 'kvm') args.push('-cpu', 'host');
+  args.push('-smp', `${guest.cpus}`, '-m', `${guest.memoryMiB}M`);
+  args.push('-object', `memory-backend-memfd,id=ram,size=${guest.memoryMiB}M,share=on`);
+  args.push('-machine', 'q35,memory-backend=ram,usb=off,vmport=off');
+  args.push('-kernel', guest.kernelPath, '-initrd', guest.initramfsPath, '-append', kernelCommandLine(guest));
+  const console = guest.consolePath === undefined ? 'stdio' : `file,path=${quoted(guest.consolePath)}`;
+  args.push('-chardev', `${console},id=console${console === 'stdio' ? ',signal=off' : ''}`);
+  args.push('-serial', 'chardev:console');
+  args.push('-chardev', `socket,id=channel,path=${quoted(guest.channelPath)}`, '-serial', 'chardev:channel');
+  if (guest.qmpPath !== undefined) args.push('-qmp', `unix:${quoted(guest.qmpPath)},server=on,wait=off`);
+  if (guest.swapDiskPath !== undefined) {
+    args.push('-drive', `file=${quoted(guest.swapDiskPath)},if=none,id=swap,format=raw,cache=none`);
+    args.push('-device', 'virtio-blk-pci,drive=swap');
+  }
+  if (guest.devicePath !== undefined) {
+    const vrings = guest.cpus + 1;
+    args.push('-chardev', `socket,id=tmem,path=${quoted(guest.devicePath)}`, '-device');
+    args.push(
+      `vhost-user-test-device-pci,chardev=tmem,virtio-id=13,num_vqs=${vrings},vq_size=256,config_size=64`,
+    );
+  }
+  return args;
+}

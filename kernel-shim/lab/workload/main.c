@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The guest's workload: processes that together touch more anonymous memory
+ * than the guest has, and check every page of it.
+ *
+ *   workload --megabytes N --processes N --seed N --corpus FILE [--hold]
+ *
+ * Every process walks its share in random order, a new one for each phase:
+ *
+ *   fill     writes every page (generation 0)
+ *   rewrite  compares a quarter of the pages with what they must hold and
+ *            writes them anew (generation 1)
+ *   check    compares every page
+ *   release  unmaps everything
+ *
+ * A phase starts when all processes have ended the one before, and "phase NAME"
+ * is printed when it does. With --hold, "held" is printed before release and a line read from the standard input,
+ * so that somebody can look at the swap while it is full.
+ *
+ * Prints "result {...}" (JSON) and exits 0 when every page checked out, 1 when
+ * one did not, 2 when the workload could not run. The same seed is the same run.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "content.h"
+#include "order.h"
+
+#define MAX_PROCESSES 64
+#define MAX_REPORTED_CORRUPT 8
+
+enum phase { FILL, REWRITE, CHECK, RELEASE, PHASES };
+
+static const char *const phase_names[PHASES] = { "fill", "rewrite", "check", "release" };
+
+/* Shared by all processes; each writes only its own tally. */
+struct shared {
+	pthread_barrier_t phase_starts;
+	pthread_barrier_t phase_ended;
+	struct tally {
+		uint64_t pages_checked;
+		uint64_t pages_corrupt;
+	} tallies[MAX_PROCESSES];
+};
+
+struct options {
+	uint64_t megabytes;
+	uint64_t processes;
+	uint64_t seed;
+	const char *corpus_path;
+	bool hold;
+};
+
+static void fail(const char *what, const char *detail)
+{
+	fprintf(stderr, "workload: %s: %s\n", what, detail);
+	exit(2);
+}
+
+static double now_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+static uint64_t parse_number(const char *name, const char *text)
+{
+	char *end;
+	uint64_t value;
+
+	errno = 0;
+	value = text ? strtoull(text, &end, 10) : 0;
+	if (!text || errno || !*text || *end || *text == '-')
+		fail(name, "not a number");
+	return value;
+}
+
+static struct options parse_options(char **argument)
+{
+	struct options options = { .megabytes = 640, .processes = 2, .seed = 1 };
+
+	while (*++argument) {
+		const char *name = *argument;
+
+		if (!strcmp(name, "--hold")) {
+			options.hold = true;
+			continue;
+		}
+		if (!*++argument)
+			fail(name, "unknown, or its value is missing");
+		if (!strcmp(name, "--megabytes"))
+			options.megabytes = parse_number(name, *argument);
+		else if (!strcmp(name, "--processes"))
+			options.processes = parse_number(name, *argument);
+		else if (!strcmp(name, "--seed"))
+			options.seed = parse_number(name, *argument);
+		else if (!strcmp(name, "--corpus"))
+			options.corpus_path = *argument;
+		else
+			fail(name, "unknown");
+	}
+	if (options.processes < 1 || options.processes > MAX_PROCESSES)
+		fail("--processes", "1 to 64");
+	if (options.megabytes < options.processes || options.megabytes > 1024 * 1024)
+		fail("--megabytes", "from one a process to 1048576");
+	if (!options.corpus_path)
+		fail("--corpus", "missing");
+	return options;
+}
+
+static struct corpus map_corpus(const char *path)
+{
+	struct corpus corpus;
+	struct stat status;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &status))
+		fail(path, strerror(errno));
+	if (status.st_size < 4 * PAGE_BYTES)
+		fail(path, "too small for a corpus");
+	corpus.size_bytes = status.st_size;
+	corpus.bytes = mmap(NULL, corpus.size_bytes, PROT_READ, MAP_SHARED, fd, 0);
+	if (corpus.bytes == MAP_FAILED)
+		fail(path, strerror(errno));
+	close(fd);
+	return corpus;
+}
+
+/* Whether the rewrite phase writes this page. */
+static bool is_rewritten(uint64_t seed, uint32_t process, uint32_t page)
+{
+	return mix(mix(seed, 3), ((uint64_t)process << 32) | page) % 4 == 0;
+}
+
+static void report_corrupt(const struct page_id *id, const uint8_t *found, const uint8_t *expected)
+{
+	size_t at = 0;
+
+	while (at < PAGE_BYTES && found[at] == expected[at])
+		at++;
+	/* Changed back between the compare and now: still corrupt, and worth knowing. */
+	fprintf(stderr, "workload: corrupt page %u of process %u, generation %u, %s: byte %zu is %02x, not %02x\n",
+		id->page, id->process, id->generation, page_kind_names[page_kind(id)], at,
+		at < PAGE_BYTES ? found[at] : 0, at < PAGE_BYTES ? expected[at] : 0);
+}
+
+/* What one process works on. */
+struct share {
+	const struct options *options;
+	const struct corpus *corpus;
+	uint32_t process;
+	uint8_t *memory;
+	uint32_t pages;
+	struct tally *tally;
+};
+
+static void check_page(const struct share *share, const struct page_id *id)
+{
+	static uint8_t expected[PAGE_BYTES];
+	const uint8_t *found = share->memory + (size_t)id->page * PAGE_BYTES;
+
+	page_content(share->corpus, id, expected);
+	share->tally->pages_checked++;
+	if (memcmp(found, expected, PAGE_BYTES) && share->tally->pages_corrupt++ < MAX_REPORTED_CORRUPT)
+		report_corrupt(id, found, expected);
+}
+
+static void walk(const struct share *share, enum phase phase)
+{
+	uint64_t seed = share->options->seed;
+	struct order order;
+	int64_t page;
+
+	order_start(&order, share->pages, mix(mix(seed, share->process), phase));
+	while ((page = order_next(&order)) >= 0) {
+		struct page_id id = { seed, share->process, page, 0 };
+		bool rewritten = is_rewritten(seed, share->process, page);
+
+		if (phase == FILL) {
+			page_content(share->corpus, &id, share->memory + page * PAGE_BYTES);
+		} else if (phase == CHECK) {
+			id.generation = rewritten;
+			check_page(share, &id);
+		} else if (rewritten) {
+			check_page(share, &id);
+			id.generation = 1;
+			page_content(share->corpus, &id, share->memory + page * PAGE_BYTES);
+		}
+	}
+}
+
+static int run_process(const struct options *options, const struct corpus *corpus, uint32_t process,
+		       struct shared *shared)
+{
+	size_t bytes = (options->megabytes << 20) / options->processes / PAGE_BYTES * PAGE_BYTES;
+	struct share share = { options, corpus, process, NULL, bytes / PAGE_BYTES, &shared->tallies[process] };
+
+	share.memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (share.memory == MAP_FAILED)
+		fail("mmap", strerror(errno));
+	for (int phase = 0; phase < PHASES; phase++) {
+		pthread_barrier_wait(&shared->phase_starts);
+		if (phase == RELEASE)
+			munmap(share.memory, bytes);
+		else
+			walk(&share, phase);
+		pthread_barrier_wait(&shared->phase_ended);
+	}
+	return 0;
+}
+
+/* A process that dies would leave the others at the barrier for ever. */
+static void child_died(int signal)
+{
+	static const char message[] = "workload: a process died\n";
+	int status;
+
+	(void)signal;
+	if (waitpid(-1, &status, WNOHANG) <= 0 || (WIFEXITED(status) && !WEXITSTATUS(status)))
+		return;
+	if (write(STDERR_FILENO, message, sizeof(message) - 1))
+		_exit(2);
+	_exit(2);
+}
+
+static void wait_for_line(void)
+{
+	int c;
+
+	printf("held\n");
+	fflush(stdout);
+	do {
+		c = getchar();
+	} while (c != '\n' && c != EOF);
+}
+
+static struct shared *make_shared(unsigned int processes)
+{
+	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pthread_barrierattr_t across_processes;
+
+	if (shared == MAP_FAILED)
+		fail("mmap", strerror(errno));
+	pthread_barrierattr_init(&across_processes);
+	pthread_barrierattr_setpshared(&across_processes, PTHREAD_PROCESS_SHARED);
+	pthread_barrier_init(&shared->phase_starts, &across_processes, processes + 1);
+	pthread_barrier_init(&shared->phase_ended, &across_processes, processes + 1);
+	return shared;
+}
+
+static int print_result(const struct options *options, const struct shared *shared, const double seconds[PHASES])
+{
+	uint64_t checked = 0, corrupt = 0;
+	double total = 0;
+
+	for (uint64_t process = 0; process < options->processes; process++) {
+		checked += shared->tallies[process].pages_checked;
+		corrupt += shared->tallies[process].pages_corrupt;
+	}
+	printf("result {\"seed\":%" PRIu64 ",\"megabytes\":%" PRIu64 ",\"processes\":%" PRIu64
+	       ",\"pages_checked\":%" PRIu64 ",\"pages_corrupt\":%" PRIu64 ",\"phase_seconds\":{",
+	       options->seed, options->megabytes, options->processes, checked, corrupt);
+	for (int phase = 0; phase < PHASES; phase++) {
+		printf("%s\"%s\":%.3f", phase ? "," : "", phase_names[phase], seconds[phase]);
+		total += seconds[phase];
+	}
+	printf("},\"seconds\":%.3f}\n", total);
+	fflush(stdout);
+	return corrupt ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = parse_options(argv);
+	struct corpus corpus = map_corpus(options.corpus_path);
+	struct shared *shared = make_shared(options.processes);
+	double seconds[PHASES];
+
+	(void)argc;
+	signal(SIGCHLD, child_died);
+	for (uint64_t process = 0; process < options.processes; process++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			fail("fork", strerror(errno));
+		if (pid == 0) {
+			signal(SIGCHLD, SIG_DFL);
+			_exit(run_process(&options, &corpus, process, shared));
+		}
+	}
+	for (int phase = 0; phase < PHASES; phase++) {
+		double start;
+
+		if (phase == RELEASE && options.hold)
+			wait_for_line();
+		printf("phase %s\n", phase_names[phase]);
+		fflush(stdout);
+		start = now_seconds();
+		pthread_barrier_wait(&shared->phase_starts);
+		pthread_barrier_wait(&shared->phase_ended);
+		seconds[phase] = now_seconds() - start;
+	}
+	return print_result(&options, shared, seconds);
+}

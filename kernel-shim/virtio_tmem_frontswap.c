@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * virtio-tmem guest driver: frontswap.
+ *
+ * A persistent pool for each swap type. A swap offset becomes an object and an
+ * index in it:
+ *	oid = { type, offset >> OBJECT_SHIFT, 0 }, index = the low bits
+ *
+ * frontswap has no way to unregister, so the operations stay for as long as the
+ * kernel runs and the module pins itself; a device may come and go behind them.
+ * vtmem_frontswap_types remembers which types the kernel has told us of, so
+ * that a device that comes later gets its pools.
+ *
+ * frontswap's own bitmap decides which pages are ours: a load is only called
+ * for a page whose store succeeded. If such a load fails the page is lost and
+ * frontswap cannot say so: the kernel goes on to read whatever the swap device
+ * has there. All we can do is be loud and kill the task that was to see it.
+ */
+#include <linux/frontswap.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched/signal.h>
+#include <linux/swapfile.h>
+
+#include "vtmem.h"
+
+/* Pages of an object: neighbours share a queue. */
+#define OBJECT_SHIFT	10
+
+/* Guards attaching and detaching, init and invalidate_area. */
+static DEFINE_MUTEX(vtmem_frontswap_mutex);
+static DECLARE_BITMAP(vtmem_frontswap_types, MAX_SWAPFILES);
+static bool vtmem_frontswap_registered;
+
+/* Written under the mutex, read under vtmem_srcu. */
+static struct vtmem_device __rcu *vtmem_frontswap_device;
+static struct vtmem_pool __rcu *vtmem_frontswap_pools[MAX_SWAPFILES];
+
+#define vtmem_locked(pointer) \
+	rcu_dereference_protected(pointer, \
+				  lockdep_is_held(&vtmem_frontswap_mutex))
+
+static void vtmem_frontswap_key(struct vtmem_key *key, unsigned int type,
+				pgoff_t offset)
+{
+	key->oid[0] = type;
+	key->oid[1] = offset >> OBJECT_SHIFT;
+	key->oid[2] = 0;
+	key->index = offset & (BIT(OBJECT_SHIFT) - 1);
+}
+
+/* Under the mutex: make the pool of a type. */
+static void vtmem_frontswap_open_pool(struct vtmem_device *dev,
+				      unsigned int type)
+{
+	struct vtmem_pool *pool = vtmem_pool_create(dev, true);
+
+	if (IS_ERR(pool)) {
+		dev_warn(&dev->vdev->dev,
+			 "swap type %u goes to its disk only: no pool (%ld)\n",
+			 type, PTR_ERR(pool));
+		return;
+	}
+	rcu_assign_pointer(vtmem_frontswap_pools[type], pool);
+}
+
+/* Called at swapon, and at registration for what is on already. */
+static void vtmem_frontswap_init(unsigned int type)
+{
+	struct vtmem_device *dev;
+
+	if (type >= MAX_SWAPFILES)
+		return;
+	mutex_lock(&vtmem_frontswap_mutex);
+	dev = vtmem_locked(vtmem_frontswap_device);
+	if (!test_and_set_bit(type, vtmem_frontswap_types) && dev)
+		vtmem_frontswap_open_pool(dev, type);
+	mutex_unlock(&vtmem_frontswap_mutex);
+}
+
+/* Called at swapoff, when no page of the type is left in swap. */
+static void vtmem_frontswap_invalidate_area(unsigned int type)
+{
+	struct vtmem_pool *pool;
+
+	if (type >= MAX_SWAPFILES)
+		return;
+	mutex_lock(&vtmem_frontswap_mutex);
+	clear_bit(type, vtmem_frontswap_types);
+	pool = vtmem_locked(vtmem_frontswap_pools[type]);
+	if (pool) {
+		RCU_INIT_POINTER(vtmem_frontswap_pools[type], NULL);
+		synchronize_srcu(&vtmem_srcu);
+		vtmem_pool_destroy(pool);
+	}
+	mutex_unlock(&vtmem_frontswap_mutex);
+}
+
+/*
+ * Called from reclaim with the page locked. Returns 0 if the host has the page,
+ * else -1, and the page goes to the swap device.
+ */
+static int vtmem_frontswap_store(unsigned int type, pgoff_t offset,
+				 struct page *page)
+{
+	struct vtmem_device *dev;
+	struct vtmem_pool *pool;
+	struct vtmem_key key;
+	int srcu, err = -ENXIO;
+
+	srcu = srcu_read_lock(&vtmem_srcu);
+	dev = srcu_dereference(vtmem_frontswap_device, &vtmem_srcu);
+	pool = srcu_dereference(vtmem_frontswap_pools[type], &vtmem_srcu);
+	if (!dev)
+		goto out;
+
+	if (!pool || READ_ONCE(dev->refuse_puts)) {
+		vtmem_count(dev, refused_no_pool);
+	} else if (PageCompound(page)) {
+		/* frontswap would remember the first page only. */
+		vtmem_count(dev, refused_huge_page);
+	} else {
+		vtmem_frontswap_key(&key, type, offset);
+		err = vtmem_put(pool, &key, page);
+	}
+	if (err)
+		vtmem_count(dev, failed_stores);
+	else
+		vtmem_count(dev, succ_stores);
+out:
+	srcu_read_unlock(&vtmem_srcu, srcu);
+	return err ? -1 : 0;
+}
+
+/* A page is lost. Nobody may go on with what the swap device has instead. */
+static void vtmem_frontswap_lost(struct vtmem_device *dev, unsigned int type,
+				 pgoff_t offset, int err)
+{
+	pr_err_ratelimited("virtio_tmem: DATA LOSS: page %lu of swap type %u cannot be loaded (%d), killing %s[%d]\n",
+			   offset, type, err, current->comm, current->pid);
+	if (dev)
+		vtmem_count(dev, lost_loads);
+	if (!(current->flags & PF_KTHREAD))
+		send_sig(SIGBUS, current, 1);
+}
+
+/* Called with the page locked, for a page whose store succeeded. */
+static int vtmem_frontswap_load(unsigned int type, pgoff_t offset,
+				struct page *page)
+{
+	struct vtmem_device *dev;
+	struct vtmem_pool *pool;
+	struct vtmem_key key;
+	int srcu, err = -ENXIO;
+
+	srcu = srcu_read_lock(&vtmem_srcu);
+	dev = srcu_dereference(vtmem_frontswap_device, &vtmem_srcu);
+	pool = srcu_dereference(vtmem_frontswap_pools[type], &vtmem_srcu);
+	if (pool) {
+		vtmem_frontswap_key(&key, type, offset);
+		err = vtmem_get(pool, &key, page);
+	}
+	if (err)
+		vtmem_frontswap_lost(dev, type, offset, err);
+	else
+		vtmem_count(pool->dev, loads);
+	srcu_read_unlock(&vtmem_srcu, srcu);
+	return err ? -1 : 0;
+}
+
+/* Called under the swap lock, or from store for a page stored before. */
+static void vtmem_frontswap_invalidate_page(unsigned int type, pgoff_t offset)
+{
+	struct vtmem_pool *pool;
+	struct vtmem_key key;
+	int srcu;
+
+	srcu = srcu_read_lock(&vtmem_srcu);
+	pool = srcu_dereference(vtmem_frontswap_pools[type], &vtmem_srcu);
+	if (pool) {
+		vtmem_frontswap_key(&key, type, offset);
+		vtmem_flush(pool, &key);
+		vtmem_count(pool->dev, invalidates);
+	}
+	srcu_read_unlock(&vtmem_srcu, srcu);
+}
+
+static struct frontswap_ops vtmem_frontswap_ops = {
+	.init = vtmem_frontswap_init,
+	.store = vtmem_frontswap_store,
+	.load = vtmem_frontswap_load,
+	.invalidate_page = vtmem_frontswap_invalidate_page,
+	.invalidate_area = vtmem_frontswap_invalidate_area,
+};
+
+/**
+ * vtmem_frontswap_attach() - let frontswap use a device
+ * @dev: a device with a session
+ *
+ * Return: 0; -EBUSY if there is one already.
+ */
+int vtmem_frontswap_attach(struct vtmem_device *dev)
+{
+	bool first = false;
+	unsigned int type;
+	int err = 0;
+
+	mutex_lock(&vtmem_frontswap_mutex);
+	if (rcu_access_pointer(vtmem_frontswap_device)) {
+		err = -EBUSY;
+	} else {
+		for_each_set_bit(type, vtmem_frontswap_types, MAX_SWAPFILES)
+			vtmem_frontswap_open_pool(dev, type);
+		rcu_assign_pointer(vtmem_frontswap_device, dev);
+		first = !vtmem_frontswap_registered;
+		vtmem_frontswap_registered = true;
+	}
+	mutex_unlock(&vtmem_frontswap_mutex);
+
+	if (first) {
+		__module_get(THIS_MODULE);
+		/* Calls init() for the types that are on. */
+		frontswap_register_ops(&vtmem_frontswap_ops);
+	}
+	return err;
+}
+
+/**
+ * vtmem_frontswap_shrink_to() - bring pages back into the guest
+ * @pages: come down to so many, as far as the guest's memory allows
+ *
+ * Context: may sleep, for long.
+ */
+void vtmem_frontswap_shrink_to(u64 pages)
+{
+	u64 before = U64_MAX, now;
+
+	for (;;) {
+		now = frontswap_curr_pages();
+		if (now <= pages || now >= before)
+			return;
+		before = now;
+		frontswap_shrink(pages);
+	}
+}
+
+/**
+ * vtmem_frontswap_drain() - bring everything back before the device goes
+ * @dev: a device whose refuse_puts is set
+ */
+void vtmem_frontswap_drain(struct vtmem_device *dev)
+{
+	u64 left;
+
+	if (rcu_access_pointer(vtmem_frontswap_device) != dev)
+		return;
+	vtmem_frontswap_shrink_to(0);
+	left = frontswap_curr_pages();
+	if (left)
+		dev_err(&dev->vdev->dev,
+			"removed with %llu pages on the host: they are lost\n",
+			left);
+}
+
+/**
+ * vtmem_frontswap_detach() - frontswap does not use a device any more
+ * @dev: a device; those still inside a call are waited for by the caller
+ */
+void vtmem_frontswap_detach(struct vtmem_device *dev)
+{
+	unsigned int type;
+
+	mutex_lock(&vtmem_frontswap_mutex);
+	if (rcu_access_pointer(vtmem_frontswap_device) == dev) {
+		RCU_INIT_POINTER(vtmem_frontswap_device, NULL);
+		for (type = 0; type < MAX_SWAPFILES; type++)
+			RCU_INIT_POINTER(vtmem_frontswap_pools[type], NULL);
+	}
+	mutex_unlock(&vtmem_frontswap_mutex);
+}

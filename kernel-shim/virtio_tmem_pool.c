@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * virtio-tmem guest driver: the session and its pools, on the control queue.
+ *
+ * Control requests are not ordered against page requests. So a pool is dropped
+ * only after its page requests were answered; a host that does not answer
+ * makes us go on after a while, which does no harm: pool ids are not used
+ * twice in a session, so a request that comes too late finds no pool.
+ */
+#include <linux/delay.h>
+#include <linux/jhash.h>
+#include <linux/slab.h>
+
+#include "vtmem.h"
+
+/* How long a pool's last requests are waited for. */
+#define POOL_DRAIN_TIMEOUT_MS	10000
+
+struct vtmem_control {
+	u16 op;
+	u16 flags;
+	u32 pool_id;
+	u64 oid0;
+	u32 index;
+};
+
+/* Returns 0 and the response's value, or a negative errno. May sleep. */
+static int vtmem_control(struct vtmem_device *dev,
+			 const struct vtmem_control *control, u64 *value)
+{
+	struct vtmem_queue *q = &dev->queues[VIRTIO_TMEM_CONTROL_QUEUE];
+	struct vtmem_request *req = NULL;
+	unsigned long flags;
+	int err;
+
+	lockdep_assert_held(&dev->control_mutex);
+	spin_lock_irqsave(&q->lock, flags);
+	vtmem_queue_harvest(q);
+	if (q->state == VTMEM_QUEUE_OPEN)
+		req = vtmem_queue_slot(q, &q->free);
+	if (!req) {
+		/* Closed, or a service that answered none of them. */
+		spin_unlock_irqrestore(&q->lock, flags);
+		return -EIO;
+	}
+	req->op = control->op;
+	req->flags = control->flags;
+	req->pool_id = control->pool_id;
+	memset(&req->key, 0, sizeof(req->key));
+	req->key.oid[0] = control->oid0;
+	req->key.index = control->index;
+	req->nr_pages = 0;
+	err = vtmem_queue_submit(q, req);
+	if (err) {
+		vtmem_queue_put_slot(q, req);
+		spin_unlock_irqrestore(&q->lock, flags);
+		return err;
+	}
+	vtmem_queue_unlock_kick(q, flags);
+	return vtmem_wait(q, req, NULL, value);
+}
+
+/**
+ * vtmem_session_reset() - open a new session; the host drops every old pool
+ * @dev: a device whose queues are open
+ *
+ * Return: 0 or a negative errno.
+ */
+int vtmem_session_reset(struct vtmem_device *dev)
+{
+	const struct vtmem_control control = { .op = VIRTIO_TMEM_OP_RESET };
+	u64 session;
+	int err;
+
+	mutex_lock(&dev->control_mutex);
+	err = vtmem_control(dev, &control, &session);
+	if (!err && !session)
+		err = -EPROTO;
+	if (!err)
+		dev->session = session;
+	mutex_unlock(&dev->control_mutex);
+	return err;
+}
+
+/**
+ * vtmem_session_attach() - go on with the session the device was reset from
+ * @dev: a device whose queues are open again
+ *
+ * Return: 0; -ESTALE if the host no longer knows the session; another negative
+ *	   errno.
+ */
+int vtmem_session_attach(struct vtmem_device *dev)
+{
+	const struct vtmem_control control = {
+		.op = VIRTIO_TMEM_OP_ATTACH,
+		.oid0 = dev->session,
+	};
+	int err;
+
+	mutex_lock(&dev->control_mutex);
+	err = vtmem_control(dev, &control, NULL);
+	mutex_unlock(&dev->control_mutex);
+	return err;
+}
+
+/**
+ * vtmem_session_pages() - ask how many pages the host holds for this guest
+ * @dev:	a device
+ * @pages:	set on success
+ *
+ * Return: 0 or a negative errno.
+ */
+int vtmem_session_pages(struct vtmem_device *dev, u64 *pages)
+{
+	const struct vtmem_control control = {
+		.op = VIRTIO_TMEM_OP_STAT,
+		.pool_id = VIRTIO_TMEM_ALL_POOLS,
+	};
+	int err;
+
+	mutex_lock(&dev->control_mutex);
+	err = vtmem_control(dev, &control, pages);
+	mutex_unlock(&dev->control_mutex);
+	return err;
+}
+
+/* Gives @pool an id on the host. */
+static int vtmem_pool_open(struct vtmem_pool *pool)
+{
+	const struct vtmem_control control = {
+		.op = VIRTIO_TMEM_OP_POOL_CREATE,
+		.flags = pool->persistent ? VIRTIO_TMEM_POOL_PERSISTENT : 0,
+		.index = PAGE_SHIFT,
+	};
+	u64 id;
+	int err;
+
+	err = vtmem_control(pool->dev, &control, &id);
+	if (err)
+		return err;
+	if (id >= VIRTIO_TMEM_ALL_POOLS)
+		return -EPROTO;
+	pool->id = id;
+	return 0;
+}
+
+/**
+ * vtmem_pool_create() - make a pool on the host
+ * @dev:	a device with a session
+ * @persistent:	the kind of pool
+ *
+ * Context: may sleep.
+ * Return: the pool or an ERR_PTR().
+ */
+struct vtmem_pool *vtmem_pool_create(struct vtmem_device *dev, bool persistent)
+{
+	struct vtmem_pool *pool = kzalloc(sizeof(*pool), GFP_KERNEL);
+	int err;
+
+	if (!pool)
+		return ERR_PTR(-ENOMEM);
+	pool->dev = dev;
+	pool->persistent = persistent;
+	atomic_set(&pool->inflight, 0);
+
+	mutex_lock(&dev->control_mutex);
+	err = vtmem_pool_open(pool);
+	if (!err)
+		list_add_tail(&pool->link, &dev->pools);
+	mutex_unlock(&dev->control_mutex);
+	if (err) {
+		kfree(pool);
+		return ERR_PTR(err);
+	}
+	return pool;
+}
+
+/* Waits until no request of @pool is in a ring. Returns whether that came. */
+static bool vtmem_pool_drain(struct vtmem_pool *pool)
+{
+	struct vtmem_device *dev = pool->dev;
+	unsigned int i, waited_ms;
+
+	for (waited_ms = 0; waited_ms < POOL_DRAIN_TIMEOUT_MS; waited_ms++) {
+		for (i = 0; i < dev->nr_queues; i++)
+			vtmem_queue_kick_rest(&dev->queues[i]);
+		if (!atomic_read(&pool->inflight))
+			return true;
+		usleep_range(1000, 1500);
+	}
+	return false;
+}
+
+/**
+ * vtmem_pool_destroy() - drop a pool and its pages
+ * @pool: a pool no front end uses any more
+ *
+ * Context: may sleep.
+ */
+void vtmem_pool_destroy(struct vtmem_pool *pool)
+{
+	const struct vtmem_control control = {
+		.op = VIRTIO_TMEM_OP_POOL_DESTROY,
+		.pool_id = pool->id,
+	};
+	struct vtmem_device *dev = pool->dev;
+	unsigned int i;
+	bool drained;
+	int err;
+
+	for (i = 0; i < dev->nr_queues; i++)
+		vtmem_object_forget_pool(&dev->queues[i], pool);
+	drained = vtmem_pool_drain(pool);
+
+	mutex_lock(&dev->control_mutex);
+	err = vtmem_control(dev, &control, NULL);
+	if (err || !drained)
+		dev_warn(&dev->vdev->dev,
+			 "pool %u: the host did not drop it in order (%d)\n",
+			 pool->id, err);
+	/* A pool with requests in a ring is freed with the device. */
+	if (drained) {
+		list_del(&pool->link);
+		kfree(pool);
+	}
+	mutex_unlock(&dev->control_mutex);
+}
+
+/**
+ * vtmem_pool_recreate_all() - make every pool again, empty, in a new session
+ * @dev: a device that was reset, without requests in its rings
+ *
+ * Return: 0 or the first negative errno.
+ */
+int vtmem_pool_recreate_all(struct vtmem_device *dev)
+{
+	struct vtmem_pool *pool;
+	unsigned int i;
+	int err = 0;
+
+	mutex_lock(&dev->control_mutex);
+	list_for_each_entry(pool, &dev->pools, link) {
+		for (i = 0; i < dev->nr_queues; i++)
+			vtmem_object_forget_pool(&dev->queues[i], pool);
+		err = vtmem_pool_open(pool);
+		if (err)
+			break;
+	}
+	mutex_unlock(&dev->control_mutex);
+	return err;
+}
+
+/**
+ * vtmem_pool_free_all() - forget all pools of a device that is going away
+ * @dev: a device without rings, that no front end uses any more
+ */
+void vtmem_pool_free_all(struct vtmem_device *dev)
+{
+	struct vtmem_pool *pool, *next;
+	unsigned int i;
+
+	mutex_lock(&dev->control_mutex);
+	list_for_each_entry_safe(pool, next, &dev->pools, link) {
+		for (i = 0; i < dev->nr_queues; i++)
+			vtmem_object_forget_pool(&dev->queues[i], pool);
+		list_del(&pool->link);
+		kfree(pool);
+	}
+	mutex_unlock(&dev->control_mutex);
+}
+
+/**
+ * vtmem_pool_queue() - the queue all requests of an object go through
+ * @pool:	the object's pool
+ * @oid:	the object
+ */
+struct vtmem_queue *vtmem_pool_queue(struct vtmem_pool *pool, const u64 oid[3])
+{
+	struct vtmem_device *dev = pool->dev;
+	u32 hash = jhash2((const u32 *)oid, 3 * sizeof(u64) / sizeof(u32),
+			  pool->id);
+
+	return &dev->queues[1 + reciprocal_scale(hash, dev->nr_queues - 1)];
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * virtio-tmem guest driver: waiting for the device.
+ *
+ * A waiter polls for a short while, because an answer usually comes sooner
+ * than an interrupt could tell of it, and then sleeps.
+ *
+ * Why no wake-up is lost: vtmem_queue.sleepers changes only under the queue's
+ * lock, and so does what it implies.
+ *   1. sleepers > 0 exactly while callbacks are armed. The first sleeper arms
+ *	them with virtqueue_enable_cb(), the last one disarms them.
+ *   2. While they are armed, virtqueue_get_buf() moves the event index to the
+ *	entry it expects next, with a barrier, and looks again: an answer is
+ *	either harvested or raises an interrupt.
+ *   3. A sleeper arms, then harvests, then tests its condition, then sets its
+ *	task state, and only then unlocks. An answer before the arming is found
+ *	by that harvest; one after it interrupts, and the handler has to take
+ *	the lock, so it wakes a task that is already on the wait queue.
+ *   4. Any harvest, a poller's too, wakes the sleepers if there are any.
+ *   5. Disarming happens under the lock with sleepers == 0: there is nobody
+ *	left to wake.
+ * A sleeper looks again every second all the same, and notifies the device
+ * again: that is for a service that lost a notification, not for us.
+ */
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+
+#include "vtmem.h"
+
+/* A wait this long is reported, and again each time it has doubled. */
+#define WARN_AFTER_S		10U
+
+#define CONTROL_TIMEOUT_S	10U
+
+/* A device that is being removed has this long to answer its last loads. */
+#define REMOVAL_PATIENCE_S	10U
+
+/* Is what the caller waits for there: its answer, or, without @req, a slot? */
+static bool vtmem_ready(struct vtmem_queue *q, struct vtmem_request *req)
+{
+	if (req)
+		return req->state == VTMEM_REQ_DONE;
+	return q->state == VTMEM_QUEUE_DEAD ||
+	       (q->state == VTMEM_QUEUE_OPEN && !list_empty(&q->free));
+}
+
+/*
+ * Sleeps until ready or until @timeout jiffies passed. Returns ready or not.
+ * Context: may sleep.
+ */
+static bool vtmem_sleep(struct vtmem_queue *q, struct vtmem_request *req,
+			long timeout)
+{
+	DEFINE_WAIT(wait);
+	bool ready;
+
+	vtmem_count(q->dev, sleeps);
+	spin_lock_irq(&q->lock);
+	/* A false return means answers are waiting: harvested right below. */
+	if (!q->sleepers++ && q->vq)
+		(void)virtqueue_enable_cb(q->vq);
+	for (;;) {
+		vtmem_queue_harvest(q);
+		ready = vtmem_ready(q, req);
+		if (ready || !timeout)
+			break;
+		prepare_to_wait(&q->wait, &wait, TASK_UNINTERRUPTIBLE);
+		spin_unlock_irq(&q->lock);
+		timeout = schedule_timeout(timeout);
+		spin_lock_irq(&q->lock);
+	}
+	finish_wait(&q->wait, &wait);
+	if (!--q->sleepers && q->vq)
+		virtqueue_disable_cb(q->vq);
+	spin_unlock_irq(&q->lock);
+	return ready;
+}
+
+/* Polls for the answer, no longer than poll_us nor than others want the CPU. */
+static bool vtmem_poll(struct vtmem_queue *q, struct vtmem_request *req)
+{
+	u64 window = vtmem_clock_cycles(READ_ONCE(vtmem_poll_us));
+	u64 start = vtmem_clock_now();
+	unsigned long flags;
+
+	do {
+		if (spin_trylock_irqsave(&q->lock, flags)) {
+			vtmem_queue_harvest(q);
+			spin_unlock_irqrestore(&q->lock, flags);
+		}
+		/* Pairs with the release in vtmem_complete(). */
+		if (smp_load_acquire(&req->state) == VTMEM_REQ_DONE)
+			return true;
+		cpu_relax();
+	} while (vtmem_clock_now() - start < window && !need_resched());
+	return false;
+}
+
+/**
+ * vtmem_wait_slot() - wait until a request may be submitted
+ * @q:		a queue
+ * @timeout:	in jiffies
+ *
+ * Context: may sleep.
+ * Return: false if the time passed without a slot becoming free. The caller
+ *	   takes the lock and looks again in any case.
+ */
+bool vtmem_wait_slot(struct vtmem_queue *q, long timeout)
+{
+	return vtmem_sleep(q, NULL, timeout);
+}
+
+/* Leaves @req to a late answer, unless the answer has just come. */
+static bool vtmem_abandon(struct vtmem_queue *q, struct vtmem_request *req)
+{
+	bool abandoned;
+
+	spin_lock_irq(&q->lock);
+	abandoned = req->state != VTMEM_REQ_DONE;
+	if (abandoned) {
+		/* The device may still read a page its caller lent us. */
+		if (req->page && req->page != req->own_page)
+			get_page(req->page);
+		req->state = VTMEM_REQ_ABANDONED;
+		q->stalled = true;
+		vtmem_count(q->dev, timeouts);
+	}
+	spin_unlock_irq(&q->lock);
+	return abandoned;
+}
+
+/* Notifies the device again. Returns false if its ring is broken. */
+static bool vtmem_rekick(struct vtmem_queue *q)
+{
+	struct virtqueue *vq = NULL;
+	bool broken = false;
+
+	spin_lock_irq(&q->lock);
+	if (q->vq) {
+		broken = virtqueue_is_broken(q->vq);
+		if (!broken && q->state == VTMEM_QUEUE_OPEN) {
+			vq = q->vq;
+			atomic_inc(&q->kicking);
+		}
+	}
+	spin_unlock_irq(&q->lock);
+	if (vq) {
+		vtmem_count(q->dev, rekicks);
+		virtqueue_notify(vq);
+		atomic_dec(&q->kicking);
+	}
+	return !broken;
+}
+
+/**
+ * vtmem_load_patience_s() - how long a persistent page is worth waiting for
+ * @dev: a device
+ *
+ * Return: seconds, 0: for ever.
+ */
+unsigned int vtmem_load_patience_s(struct vtmem_device *dev)
+{
+	unsigned int limit_s = READ_ONCE(vtmem_load_timeout_s);
+
+	if (READ_ONCE(dev->removing))
+		limit_s = min_not_zero(limit_s, REMOVAL_PATIENCE_S);
+	return limit_s;
+}
+
+/* How long @req may go unanswered, in seconds; 0: for ever. */
+static unsigned int vtmem_patience_s(const struct vtmem_queue *q,
+				     const struct vtmem_request *req)
+{
+	if (!req->pool)
+		return CONTROL_TIMEOUT_S;
+	if (req->op == VIRTIO_TMEM_OP_GET && req->pool->persistent)
+		return vtmem_load_patience_s(q->dev);
+	return VTMEM_TIMEOUT_S;
+}
+
+/* Waits for @req to be done. Returns 0, or why it is not worth waiting for. */
+static int vtmem_wait_done(struct vtmem_queue *q, struct vtmem_request *req)
+{
+	unsigned int patience_s, waited_s = 0, warn_at_s = WARN_AFTER_S;
+
+	if (vtmem_poll(q, req))
+		return 0;
+	while (!vtmem_sleep(q, req, HZ)) {
+		waited_s++;
+		patience_s = vtmem_patience_s(q, req);
+		if (patience_s && waited_s >= patience_s)
+			return -ETIMEDOUT;
+		if (!vtmem_rekick(q))
+			return -EIO;
+		if (waited_s == warn_at_s) {
+			warn_at_s *= 2;
+			dev_warn(&q->dev->vdev->dev,
+				 "%s: no answer from the service for %u s (op %#x), still waiting\n",
+				 q->name, waited_s, req->op);
+		}
+	}
+	return 0;
+}
+
+/**
+ * vtmem_wait() - wait for a request's answer and free its slot
+ * @q:		its queue
+ * @req:	a submitted request
+ * @to:		for a GET: where to copy the page
+ * @value:	where to put the response's value, or NULL
+ *
+ * A request given up stays in the ring; a page its caller lent stays pinned.
+ *
+ * Context: may sleep.
+ * Return: the request's result; -ETIMEDOUT when given up; -EIO if the ring is
+ *	   broken; -ENODEV if the device went away.
+ */
+int vtmem_wait(struct vtmem_queue *q, struct vtmem_request *req,
+	       struct page *to, u64 *value)
+{
+	int err = vtmem_wait_done(q, req);
+
+	if (err && vtmem_abandon(q, req))
+		return err;
+
+	/* Done: the slot is ours alone until we give it back. */
+	err = req->result;
+	if (to && !err)
+		copy_highpage(to, req->own_page);
+	if (value)
+		*value = req->value;
+	spin_lock_irq(&q->lock);
+	vtmem_queue_put_slot(q, req);
+	spin_unlock_irq(&q->lock);
+	return err;
+}

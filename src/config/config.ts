@@ -1,0 +1,44 @@
+/** The configuration as the rest of the control plane sees it: checked, typed, in pages, bytes and milliseconds. */
+import { ConfigError } from './config-error.js';
+import { formatSize, PAGE_BYTES } from './quantity.js';
+import type { ListenAddress, LogLevel } from './schema.js';
+
+export interface GuestConfig {
+  name: string;
+  /** Where front ends connect: a path bound here, or a descriptor inherited from the parent. */
+  endpoint: { path: string; mode: number } | { fd: number };
+  weight: number;
+  /** 0: none set. */
+  capPages: number;
+  reservePages: number;
+  /** 0: none set. */
+  limitPages: number;
+  group?: string;
+  frozen: boolean;
+  requestQueueCount: number;
+  numaNode?: number;
+  maxPools: number;
+  orphanTimeoutMs: number;
+  maxPagesPerRequest: number;
+}
+
+export interface Config {
+  memoryBytes: number;
+  settling: boolean;
+  /** Absent only when every guest came in as a descriptor and no path was given. */
+  adminSocket?: string;
+  metrics?: ListenAddress;
+  logLevel: LogLevel;
+  guests: GuestConfig[];
+}
+
+/** A guest's cap and limit leave room for what its reserve promises. */
+export function checkLimits(
+  guest: Pick<GuestConfig, 'name' | 'capPages' | 'limitPages' | 'reservePages'>,
+): void {
+  for (const [key, pageCount] of [['cap', guest.capPages] as const, ['limit', guest.limitPages] as const]) {
+    if (pageCount === 0 || pageCount >= guest.reservePages) continue;
+    const allowed = `none, or at least the reserve (${formatSize(guest.reservePages * PAGE_BYTES)})`;
+    throw ConfigError.notAllowed(`guest.${guest.name}.${key}`, formatSize(pageCount * PAGE_BYTES), allowed);
+  }
+}

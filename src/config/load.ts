@@ -1,0 +1,141 @@
+/**
+ * From a TOML file and command-line flags to a `Config`, once, at the edge.
+ *
+ * Flags win over the file; guests named by flags are added to the file's. With
+ * neither there is one guest, `default`, on a socket in the runtime folder.
+ */
+import { readFileSync } from 'node:fs';
+import { basename, dirname, extname, join, resolve } from 'node:path';
+import { parse, TomlError } from 'smol-toml';
+import type { z } from 'zod';
+import { check } from './check.js';
+import { type Config, checkLimits, type GuestConfig } from './config.js';
+import { ConfigError } from './config-error.js';
+import {
+  configFile,
+  guestName,
+  guestSection,
+  listenAddress,
+  logLevel,
+  memorySize,
+  socketPath,
+} from './schema.js';
+
+/** `tmemd serve`'s flags as typed by the user. */
+export interface Flags {
+  config?: string;
+  memory?: string;
+  socketPath?: string[];
+  fd?: string[];
+  adminSocket?: string;
+  metrics?: string;
+  logLevel?: string;
+}
+
+export function loadConfig(flags: Flags, runtimeFolder: string): Config {
+  const raw = flags.config === undefined ? {} : readToml(flags.config);
+  const file = check(configFile, raw, flags.config === undefined ? '' : `${flags.config}: `);
+  const guests = [
+    ...Object.entries(file.guest).map(([name, section]) => toGuest(name, section)),
+    ...(flags.socketPath ?? []).map(guestFromPath),
+    ...(flags.fd ?? []).map(guestFromFd),
+  ];
+  if (guests.length === 0) guests.push(guestFromPath(join(runtimeFolder, 'default.sock')));
+  guests.forEach(checkLimits);
+
+  const memory = fromFlag('--memory', memorySize, flags.memory);
+  const admin = fromFlag('--admin-socket', socketPath, flags.adminSocket) ?? file.admin.socket;
+  const adminSocket = admin === undefined ? besideFirstGuest(guests) : resolve(admin);
+  const metrics = fromFlag('--metrics', listenAddress, flags.metrics) ?? file.metrics.listen;
+  checkUnique(guests, adminSocket);
+  return {
+    memoryBytes: memory ?? file.store.memory,
+    settling: file.store.settling,
+    ...(adminSocket !== undefined && { adminSocket }),
+    ...(metrics && { metrics }),
+    logLevel: fromFlag('--log-level', logLevel, flags.logLevel) ?? file.log.level,
+    guests,
+  };
+}
+
+function readToml(path: string): unknown {
+  let source: string;
+  try {
+    source = readFileSync(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unreadable';
+    throw new ConfigError(`--config: ${JSON.stringify(path)} cannot be read (${code}); allowed: a TOML file`);
+  }
+  try {
+    return parse(source);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const problem = error.message.split('\n', 1)[0]?.replace(/^Invalid TOML document: /, '');
+    throw new ConfigError(`${path}:${error.line}:${error.column}: not valid TOML: ${problem}`);
+  }
+}
+
+function fromFlag<T extends z.ZodType>(name: string, schema: T, value: string | undefined) {
+  return value === undefined ? undefined : check(schema, value, name);
+}
+
+function toGuest(name: string, section: z.output<typeof guestSection>): GuestConfig {
+  return {
+    name,
+    endpoint: { path: resolve(section.socket), mode: section.socket_mode },
+    weight: section.weight,
+    capPages: section.cap,
+    reservePages: section.reserve,
+    limitPages: section.limit,
+    ...(section.group !== undefined && { group: section.group }),
+    frozen: section.frozen,
+    requestQueueCount: section.queues,
+    ...(section.numa_node !== undefined && { numaNode: section.numa_node }),
+    maxPools: section.max_pools,
+    orphanTimeoutMs: section.orphan_timeout,
+    maxPagesPerRequest: section.max_pages_per_request,
+  };
+}
+
+/** A guest of the defaults, named by its socket's base name without the extension. */
+function guestFromPath(path: string): GuestConfig {
+  const socket = check(socketPath, path, '--socket-path');
+  const name = basename(socket, extname(socket));
+  if (!guestName.safeParse(name).success) {
+    const allowed = 'a path whose base name is a guest name: letters, digits, "_", "." and "-"';
+    throw ConfigError.notAllowed('--socket-path', path, allowed);
+  }
+  return toGuest(name, guestSection.parse({ socket }));
+}
+
+function guestFromFd(text: string): GuestConfig {
+  const fd = /^\d{1,6}$/.test(text) ? Number(text) : -1;
+  if (fd < 3) throw ConfigError.notAllowed('--fd', text, 'the number of an inherited socket, 3 or above');
+  return { ...toGuest(`fd${fd}`, guestSection.parse({ socket: 'inherited' })), endpoint: { fd } };
+}
+
+function besideFirstGuest(guests: GuestConfig[]): string | undefined {
+  for (const { endpoint } of guests)
+    if ('path' in endpoint) return join(dirname(endpoint.path), 'admin.sock');
+  return undefined;
+}
+
+function checkUnique(guests: GuestConfig[], adminSocket: string | undefined): void {
+  const names = new Set<string>();
+  const endpoints = new Map<string | number, string>();
+  if (adminSocket !== undefined) endpoints.set(adminSocket, 'the admin API');
+  for (const { name, endpoint } of guests) {
+    if (names.has(name)) throw ConfigError.notAllowed('guest', name, 'each guest name once');
+    names.add(name);
+    const where = 'path' in endpoint ? endpoint.path : endpoint.fd;
+    const other = endpoints.get(where);
+    if (other !== undefined) {
+      throw ConfigError.notAllowed(
+        `guest.${name}.socket`,
+        where,
+        `a socket of its own (this is that of ${other})`,
+      );
+    }
+    endpoints.set(where, `guest ${name}`);
+  }
+}

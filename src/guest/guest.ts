@@ -1,0 +1,339 @@
+/**
+ * A guest: its pools in the store, its socket, its settings, and at most one
+ * session at a time. Its identity is the socket a front end came in on.
+ *
+ * What becomes of its pools:
+ *   rings stopped      kept; after STOPPED_WARNING_MS with pages held, a warning
+ *   session ended      orphaned: dropped after orphanTimeoutMs unless a front end is back by then
+ *   service stopped    gone with the store
+ * RESET by a new driver is the device's business.
+ */
+import type { Logger } from 'pino';
+import { checkLimits, type GuestConfig } from '../config/config.js';
+import type {
+  DeviceCounters,
+  DeviceEvent,
+  FdConnection,
+  FdListener,
+  NativeAddon,
+  NativeStore,
+} from '../native/addon.js';
+import type { GuestCounters, PoolCounters } from '../native/counters.js';
+import { type RingStatus, Session, type SessionEnd } from '../vhost-user/session.js';
+import { encodeConfigSpace } from './config-space.js';
+import { addDeviceCounters } from './device-totals.js';
+
+/** Rings stopped this long with pages held are worth a line: the guest may never come back for them. */
+export const STOPPED_WARNING_MS = 10 * 60e3;
+
+/** How long a new connection waits for the end of the one before to be noticed. */
+const SUCCESSION_GRACE_MS = 250;
+
+/** Out of descriptors, most likely: somebody may give some back. */
+const ACCEPT_RETRY_MS = 1000;
+
+/** Settings that may change while the service runs; absent members stay as they are. */
+export interface Tuning {
+  weight?: number | undefined;
+  capPages?: number | undefined;
+  limitPages?: number | undefined;
+  /** null: no wish. */
+  targetPages?: number | null | undefined;
+  frozen?: boolean | undefined;
+}
+
+export type GuestState = 'absent' | 'orphaned' | 'connected' | 'running';
+
+export interface GuestStatus {
+  name: string;
+  state: GuestState;
+  socket: string;
+  peerPid: number | null;
+  rings: RingStatus[];
+  group: string | null;
+  requestQueues: number;
+  maxPools: number;
+  maxPagesPerRequest: number;
+  orphanTimeoutMs: number;
+  targetPages: number | null;
+  connectionsTotal: number;
+  connectionsRefusedTotal: number;
+  frontEndErrorsTotal: number;
+  counters: GuestCounters;
+  /** null until the first session. */
+  device: DeviceCounters | null;
+}
+
+/** Where front ends come from: one after the other, or one that is there already. */
+export type FrontEndSource = { listener: FdListener } | { connection: FdConnection };
+
+/** The guest's rings run; the administrator did not insist. */
+export class GuestRunningError extends Error {}
+
+export class Guest {
+  readonly name: string;
+  readonly #config: GuestConfig;
+  readonly #native: NativeAddon;
+  readonly #store: NativeStore;
+  readonly #log: Logger;
+  readonly #id: number;
+  #capPages: number;
+  #limitPages: number;
+  #targetPages: number | undefined;
+  #listener: FdListener | undefined;
+  #session: { session: Session; peerPid: number; ended: Promise<void> } | undefined;
+  #deviceTotals: DeviceCounters | undefined;
+  #connectionsTotal = 0;
+  #connectionsRefusedTotal = 0;
+  #frontEndErrorsTotal = 0;
+  /** The last drop of its pools, done or under way. */
+  #dropped: Promise<void> = Promise.resolve();
+  #orphanTimer: NodeJS.Timeout | undefined;
+  #stoppedTimer: NodeJS.Timeout | undefined;
+  #schedulingRefusalSaid = false;
+  #closed = false;
+
+  /** Throws with code TMEMD_CONFIG when the store cannot honour the settings. */
+  constructor(config: GuestConfig, native: NativeAddon, store: NativeStore, log: Logger) {
+    this.name = config.name;
+    this.#config = config;
+    this.#native = native;
+    this.#store = store;
+    this.#log = log.child({ guest: config.name });
+    this.#capPages = config.capPages;
+    this.#limitPages = config.limitPages;
+    this.#id = store.addGuest({
+      name: config.name,
+      ...(config.group !== undefined && { dedupGroup: config.group }),
+      weight: config.weight,
+      capPages: config.capPages,
+      persistentReservePages: config.reservePages,
+      persistentLimitPages: config.limitPages,
+      frozen: config.frozen,
+      maxPools: config.maxPools,
+      numaNode: config.numaNode ?? -1,
+    });
+  }
+
+  /** Serves one front end after the other until nothing more can come: close(), or the end of a lone connection. */
+  async serve(source: FrontEndSource): Promise<void> {
+    if ('connection' in source) {
+      this.#connect(source.connection);
+      return this.#session?.ended;
+    }
+    this.#listener = source.listener;
+    while (!this.#closed) {
+      let connection: FdConnection;
+      try {
+        connection = await source.listener.accept();
+      } catch (error) {
+        if (this.#closed) return;
+        this.#log.error({ error: (error as Error).message }, 'cannot accept front ends');
+        await after(ACCEPT_RETRY_MS);
+        continue;
+      }
+      await this.#sessionEndsWithin(SUCCESSION_GRACE_MS);
+      // Or the drop would hit the pools of the session to come.
+      await this.#dropped;
+      this.#connect(connection);
+    }
+  }
+
+  /** Waits for a session that is about to end: its front end's successor is not a second one. */
+  async #sessionEndsWithin(graceMs: number): Promise<void> {
+    if (!this.#session) return;
+    await Promise.race([this.#session.ended, after(graceMs)]);
+  }
+
+  #connect(connection: FdConnection): void {
+    const { pid } = connection.peer;
+    if (this.#session || this.#closed) {
+      this.#connectionsRefusedTotal += 1;
+      this.#log.warn({ peerPid: pid, servedPid: this.#session?.peerPid }, 'second connection refused');
+      connection.close();
+      return;
+    }
+    let session: Session;
+    try {
+      session = this.#openSession(connection);
+    } catch (error) {
+      this.#log.error({ peerPid: pid, error: (error as Error).message }, 'cannot serve front end');
+      connection.close();
+      return;
+    }
+    clearTimeout(this.#orphanTimer);
+    this.#orphanTimer = undefined;
+    this.#connectionsTotal += 1;
+    this.#log.info({ peerPid: pid }, 'front end connected');
+    this.#session = { session, peerPid: pid, ended: this.#run(session, pid) };
+  }
+
+  #openSession(connection: FdConnection): Session {
+    const queueCount = this.#config.requestQueueCount + 1;
+    const { maxPagesPerRequest } = this.#config;
+    const session = new Session({
+      native: this.#native,
+      connection,
+      openDevice: (onEvent) =>
+        new this.#native.Device(this.#store, this.#id, { maxPagesPerRequest, queueCount, onEvent }),
+      queueCount,
+      configSpace: () => this.#configSpace(),
+      onDeviceEvent: (event) => this.#onDeviceEvent(event),
+      onRingsChange: () => this.#watchStopped(session.running),
+      onBackendChannelFailure: (error) =>
+        this.#log.warn({ error: (error as Error).message }, 'front end cannot be told of a config change'),
+    });
+    return session;
+  }
+
+  async #run(session: Session, peerPid: number): Promise<void> {
+    const end = await session.run();
+    clearTimeout(this.#stoppedTimer);
+    this.#deviceTotals = addDeviceCounters(this.#deviceTotals, session.counters());
+    this.#session = undefined;
+    this.#logEnd(end, peerPid);
+    if (!this.#closed) await this.#orphan();
+  }
+
+  #logEnd(end: SessionEnd, peerPid: number): void {
+    if (!('error' in end)) {
+      this.#log.info({ peerPid }, `connection ${end.reason}`);
+      return;
+    }
+    this.#frontEndErrorsTotal += 1;
+    const level = end.reason === 'service failed' ? 'error' : 'warn';
+    this.#log[level]({ peerPid, error: end.error }, `connection closed: ${end.reason}`);
+  }
+
+  async #orphan(): Promise<void> {
+    if (this.#config.orphanTimeoutMs === 0) return this.#dropPools('connection closed');
+    this.#orphanTimer = setTimeout(() => {
+      this.#orphanTimer = undefined;
+      void this.#dropPools('orphan timeout');
+    }, this.#config.orphanTimeoutMs);
+  }
+
+  #dropPools(reason: string): Promise<void> {
+    const { pages } = this.#store.guestCounters(this.#id);
+    this.#dropped = this.#store.dropPools(this.#id).then(() => {
+      this.#log.info({ pages, reason }, 'pools dropped');
+    });
+    return this.#dropped;
+  }
+
+  #onDeviceEvent(event: DeviceEvent): void {
+    if (event.type === 'session-opened') {
+      this.#log.info('driver opened a session');
+    } else if (event.type === 'queue-broken') {
+      this.#log.warn({ queue: event.queueIndex, error: event.reason }, 'guest broke a queue');
+    } else if (event.type === 'ring-silent') {
+      this.#log.warn({ queue: event.queueIndex, error: event.reason }, 'guest memory is probably not shared');
+    } else if (event.type === 'scheduling-refused' && !this.#schedulingRefusalSaid) {
+      this.#schedulingRefusalSaid = true;
+      this.#log.warn({ error: event.reason }, 'worker runs with a higher latency than it asked for');
+    }
+  }
+
+  /** (Re)starts the wait for the warning whenever the rings' state changes. */
+  #watchStopped(running: boolean): void {
+    clearTimeout(this.#stoppedTimer);
+    if (running) return;
+    this.#stoppedTimer = setTimeout(() => {
+      const { pages } = this.#store.guestCounters(this.#id);
+      if (pages > 0)
+        this.#log.warn({ pages, stoppedMs: STOPPED_WARNING_MS }, 'rings stopped for long, pools kept');
+    }, STOPPED_WARNING_MS);
+    this.#stoppedTimer.unref();
+  }
+
+  #configSpace(): Buffer {
+    return encodeConfigSpace({
+      requestQueueCount: this.#config.requestQueueCount,
+      maxPagesPerRequest: this.#config.maxPagesPerRequest,
+      maxPools: this.#config.maxPools,
+      reservePages: this.#config.reservePages,
+      limitPages: this.#limitPages,
+      targetPages: this.#targetPages,
+    });
+  }
+
+  /** All or nothing. Throws a ConfigError, or with code TMEMD_CONFIG, when the values do not fit. */
+  tune(tuning: Tuning): void {
+    const capPages = tuning.capPages ?? this.#capPages;
+    const limitPages = tuning.limitPages ?? this.#limitPages;
+    checkLimits({ name: this.name, capPages, limitPages, reservePages: this.#config.reservePages });
+    this.#store.updateGuest(this.#id, {
+      ...(tuning.weight !== undefined && { weight: tuning.weight }),
+      ...(tuning.capPages !== undefined && { capPages }),
+      ...(tuning.limitPages !== undefined && { persistentLimitPages: limitPages }),
+      ...(tuning.frozen !== undefined && { frozen: tuning.frozen }),
+    });
+    const before = this.#configSpace();
+    this.#capPages = capPages;
+    this.#limitPages = limitPages;
+    if (tuning.targetPages !== undefined) this.#targetPages = tuning.targetPages ?? undefined;
+    this.#log.info(tuning, 'settings changed');
+    if (!before.equals(this.#configSpace())) this.#session?.session.configChanged();
+  }
+
+  /** Drops every pool. A running guest would lose its swap: only when `force`d. */
+  async drop(force: boolean): Promise<void> {
+    if (this.#session?.session.running && !force) {
+      throw new GuestRunningError(`guest ${this.name} is running and would lose its pages`);
+    }
+    await this.#dropPools('administrator');
+  }
+
+  status(): GuestStatus {
+    const { endpoint } = this.#config;
+    return {
+      name: this.name,
+      state: this.#state(),
+      socket: 'path' in endpoint ? endpoint.path : `fd ${endpoint.fd}`,
+      peerPid: this.#session?.peerPid ?? null,
+      rings: this.#session?.session.rings ?? [],
+      group: this.#config.group ?? null,
+      requestQueues: this.#config.requestQueueCount,
+      maxPools: this.#config.maxPools,
+      maxPagesPerRequest: this.#config.maxPagesPerRequest,
+      orphanTimeoutMs: this.#config.orphanTimeoutMs,
+      targetPages: this.#targetPages ?? null,
+      connectionsTotal: this.#connectionsTotal,
+      connectionsRefusedTotal: this.#connectionsRefusedTotal,
+      frontEndErrorsTotal: this.#frontEndErrorsTotal,
+      counters: this.#store.guestCounters(this.#id),
+      device: this.#deviceCounters() ?? null,
+    };
+  }
+
+  #state(): GuestState {
+    if (this.#session) return this.#session.session.running ? 'running' : 'connected';
+    return this.#orphanTimer ? 'orphaned' : 'absent';
+  }
+
+  #deviceCounters(): DeviceCounters | undefined {
+    if (!this.#session) return this.#deviceTotals;
+    return addDeviceCounters(this.#deviceTotals, this.#session.session.counters());
+  }
+
+  pools(): PoolCounters[] {
+    return this.#store.poolCounters(this.#id);
+  }
+
+  /** Stops listening and ends the session once its requests in progress are done. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#orphanTimer);
+    this.#listener?.close();
+    this.#session?.session.close();
+    await this.#session?.ended;
+    await this.#dropped;
+  }
+}
+
+/** Keeps no process alive. */
+function after(timeoutMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, timeoutMs).unref();
+  });
+}

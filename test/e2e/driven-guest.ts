@@ -1,0 +1,98 @@
+/** A lab guest that swaps into a service, with somebody who interferes while it does. */
+import { mkdtempSync, openSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { chooseAccelerator } from '../../kernel-shim/lab/accelerator.js';
+import { cacheFolder, makeArtefacts } from '../../kernel-shim/lab/artefacts.js';
+import { GuestReport } from '../../kernel-shim/lab/guest-report.js';
+import { runGuest } from '../../kernel-shim/lab/machine.js';
+import { Service } from '../mock/service.js';
+import { qmp } from './qmp.js';
+
+const MEBIBYTE = 2 ** 20;
+const WORKLOAD_MIB = 160;
+const GUEST_MIB = 128;
+
+export interface DrivenGuest {
+  service: Service;
+  /** Called once, when the workload starts that phase. */
+  at(phase: string, interfere: () => Promise<void>): void;
+  qmp(command: string, args?: object): Promise<unknown>;
+  /** As the service counts them. */
+  pagesPut(): Promise<number>;
+  /** The kernel's log so far. */
+  console(): string;
+  /** Cuts the guest off: for one that will not come to its end. */
+  cutOff(): void;
+  /** Boots it and follows it to its end. */
+  run(): Promise<GuestReport>;
+  close(): Promise<void>;
+}
+
+/** Everything but running it. `guest` is its section of the service's configuration. */
+export async function prepareGuest(guest: Record<string, string | number> = {}): Promise<DrivenGuest> {
+  const aborted = new AbortController();
+  const { kernelFolder, initramfsPath, qemuCommand } = await makeArtefacts('5.10', aborted.signal);
+  const service = await Service.start({ guests: { guest } });
+  // Beside the cache: cache=none needs a real file system.
+  const folder = mkdtempSync(path.join(tmpdir(), 'tmemd-'));
+  const swapFolder = mkdtempSync(path.join(cacheFolder(), 'swap-'));
+  const swapDiskPath = path.join(swapFolder, 'swap.raw');
+  openSync(swapDiskPath, 'w', 0o600);
+  truncateSync(swapDiskPath, (WORKLOAD_MIB + 64) * MEBIBYTE);
+  const consolePath = path.join(folder, 'console.log');
+  const qmpPath = path.join(folder, 'qmp.sock');
+  const machine = {
+    cpus: 2,
+    memoryMiB: GUEST_MIB,
+    kernelPath: path.join(kernelFolder, 'bzImage'),
+    initramfsPath,
+    qemuCommand,
+    socketFolder: folder,
+    signal: aborted.signal,
+    consolePath,
+  };
+  const { accelerator } = await chooseAccelerator(cacheFolder(), machine);
+  const interferences = new Map<string, () => Promise<void>>();
+  return {
+    service,
+    at: (phase, interfere) => void interferences.set(`phase ${phase}`, interfere),
+    qmp: (command, args) => qmp(qmpPath, command, args),
+    pagesPut: async () => (await service.admin.guest('guest')).counters.putsGoodTotal,
+    console: () => readFileSync(consolePath, 'latin1'),
+    cutOff: () => aborted.abort(),
+    async run() {
+      let report = new GuestReport();
+      let interference: Promise<void> | undefined;
+      await runGuest({
+        ...machine,
+        accelerator,
+        mode: 'run',
+        swapDiskPath,
+        qmpPath,
+        devicePath: service.socket('guest'),
+        workload: { megabytes: WORKLOAD_MIB, processes: 2, seed: 1 },
+        timeoutSeconds: 400,
+        onLine(line) {
+          if (line === 'up') report = new GuestReport(); // a new life
+          report.take(line);
+          const interfere = interferences.get(line);
+          if (!interfere) return;
+          interferences.delete(line);
+          interference = interfere();
+          // It goes on beside the guest; that it failed is told at the end.
+          interference.catch(() => aborted.abort());
+        },
+      }).catch((error: unknown) => {
+        if (!aborted.signal.aborted) throw error;
+      });
+      await interference;
+      return report;
+    },
+    async close() {
+      aborted.abort();
+      await service.stop();
+      for (const made of [folder, swapFolder]) rmSync(made, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,46 @@
+/**
+ * Runs every test case of every native test binary, plain and under each sanitizer, as a test of its own.
+ *
+ * The binaries are doctest programs built by `test/run.sh`; a binary that cannot be listed fails the file.
+ */
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { execa } from 'execa';
+import { describe, expect, test } from 'vitest';
+
+const builds = [
+  { title: 'plain', folder: 'build/tests' },
+  { title: 'address and undefined-behaviour sanitizers', folder: 'build/address/tests' },
+  { title: 'thread sanitizer', folder: 'build/thread/tests' },
+];
+
+function listCases(binary: string): string[] {
+  const listing = execFileSync(binary, ['--list-test-cases', '--no-colors'], { encoding: 'utf8' });
+  return listing.split('\n').filter((line) => line !== '' && !/^(\[doctest\]|=+$)/.test(line));
+}
+
+/** doctest reads commas as separators and `*` as a wildcard. */
+function asFilter(name: string): string {
+  return name.replaceAll(',', '?').replaceAll('\\', '?');
+}
+
+for (const { title, folder } of builds) {
+  describe(`native tests, ${title}`, () => {
+    for (const program of readdirSync(folder).filter((name) => name.endsWith('_test'))) {
+      const binary = `${folder}/${program}`;
+      describe(program, () => {
+        for (const name of listCases(binary)) {
+          test(name, async () => {
+            const run = await execa(binary, [`--test-case=${asFilter(name)}`, '--no-colors'], {
+              reject: false,
+              all: true,
+              env: { TSAN_OPTIONS: 'halt_on_error=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
+            });
+            expect(run.exitCode, run.all).toBe(0);
+            expect(run.all, 'the filter must select a case').toMatch(/test cases:\s+[1-9]/);
+          });
+        }
+      });
+    }
+  });
+}

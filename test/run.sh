@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# All tests: `npm test`, or `npm test -- FILTER...` for the files whose path contains one of the filters.
+# The set-up before it has built the addon and the TypeScript; here the instrumented native tests are built,
+# then vitest runs every suite and prints the closing line.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+for sanitizer in address thread; do
+  echo "building the native tests under the $sanitizer sanitizer" >&2
+  cmake -S addon -B "build/$sanitizer" -G Ninja -DTMEMD_SANITIZE="$sanitizer" >"build/$sanitizer.log" 2>&1 &&
+    ninja -C "build/$sanitizer" >>"build/$sanitizer.log" 2>&1 || {
+    tail -n 40 "build/$sanitizer.log" >&2
+    exit 1
+  }
+done
+
+# Coverage is of the whole; a filtered run goes without.
+if [ $# -eq 0 ]; then set -- --coverage; fi
+exec npx vitest run --config test/vitest.config.ts "$@"

@@ -1,0 +1,240 @@
+/** From a file and flags to a Config; and what each kind of bad input is told. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { ConfigError } from '../../../src/config/config-error.js';
+import { type Flags, loadConfig } from '../../../src/config/load.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'tmemd-config-'));
+const file = join(folder, 'tmemd.toml');
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function load(toml: string | undefined, flags: Flags = {}) {
+  if (toml === undefined) return loadConfig(flags, '/run/x');
+  writeFileSync(file, toml);
+  return loadConfig({ config: file, ...flags }, '/run/x');
+}
+
+function refusal(toml: string | undefined, flags: Flags = {}): string {
+  try {
+    load(toml, flags);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as Error).message.replace(`${file}: `, '');
+  }
+  return 'accepted';
+}
+
+const guest = (lines: string) => `[guest.web]\nsocket = "/s/web.sock"\n${lines}`;
+
+describe('the configuration', () => {
+  test('has defaults for everything', () => {
+    expect(load(undefined)).toEqual({
+      memoryBytes: 2 ** 30,
+      settling: true,
+      adminSocket: '/run/x/admin.sock',
+      logLevel: 'info',
+      guests: [
+        {
+          name: 'default',
+          endpoint: { path: '/run/x/default.sock', mode: 0o600 },
+          weight: 100,
+          capPages: 0,
+          reservePages: 0,
+          limitPages: 0,
+          frozen: false,
+          requestQueueCount: 4,
+          maxPools: 64,
+          orphanTimeoutMs: 0,
+          maxPagesPerRequest: 64,
+        },
+      ],
+    });
+  });
+
+  test('takes every key of the file', () => {
+    const config = load(`
+      [store]
+      memory = "2GiB"
+      settling = false
+      [admin]
+      socket = "/a/admin.sock"
+      [metrics]
+      listen = "9464"
+      [log]
+      level = "debug"
+      [guest.web]
+      socket = "/s/web.sock"
+      socket_mode = "0660"
+      weight = 200
+      cap = "512MiB"
+      reserve = "64MiB"
+      limit = "256MiB"
+      group = "tenant"
+      frozen = true
+      queues = 2
+      numa_node = 1
+      max_pools = 8
+      orphan_timeout = "30s"
+      max_pages_per_request = 16
+    `);
+    expect(config).toEqual({
+      memoryBytes: 2 ** 31,
+      settling: false,
+      adminSocket: '/a/admin.sock',
+      metrics: { host: '127.0.0.1', port: 9464 },
+      logLevel: 'debug',
+      guests: [
+        {
+          name: 'web',
+          endpoint: { path: '/s/web.sock', mode: 0o660 },
+          weight: 200,
+          capPages: 131072,
+          reservePages: 16384,
+          limitPages: 65536,
+          group: 'tenant',
+          frozen: true,
+          requestQueueCount: 2,
+          numaNode: 1,
+          maxPools: 8,
+          orphanTimeoutMs: 30_000,
+          maxPagesPerRequest: 16,
+        },
+      ],
+    });
+  });
+
+  test('lets flags win over the file and adds their guests', () => {
+    const config = load('[store]\nmemory = "2GiB"\n[log]\nlevel = "warn"\n[guest.a]\nsocket = "/s/a.sock"', {
+      memory: '64MiB',
+      logLevel: 'error',
+      socketPath: ['/t/b.sock', '/t/c'],
+      fd: ['5'],
+      metrics: '[::1]:0',
+      adminSocket: '/t/admin',
+    });
+    expect(config).toMatchObject({
+      memoryBytes: 64 * 2 ** 20,
+      logLevel: 'error',
+      adminSocket: '/t/admin',
+      metrics: { host: '::1', port: 0 },
+    });
+    expect(config.guests.map(({ name, endpoint }) => ({ name, ...endpoint }))).toEqual([
+      { name: 'a', path: '/s/a.sock', mode: 0o600 },
+      { name: 'b', path: '/t/b.sock', mode: 0o600 },
+      { name: 'c', path: '/t/c', mode: 0o600 },
+      { name: 'fd5', fd: 5 },
+    ]);
+  });
+
+  test("puts the admin socket beside the first guest's, or nowhere when guests are descriptors only", () => {
+    expect(load(undefined, { socketPath: ['/t/b.sock', '/u/c.sock'] }).adminSocket).toBe('/t/admin.sock');
+    expect(load(undefined, { fd: ['5'] }).adminSocket).toBeUndefined();
+  });
+
+  test('takes none for a cap, a limit', () => {
+    expect(load(guest('cap = "none"\nlimit = "none"')).guests[0]).toMatchObject({
+      capPages: 0,
+      limitPages: 0,
+    });
+  });
+});
+
+describe('bad input is told the key, the value and what is allowed:', () => {
+  const size = 'a size like 4096, 512MiB or 1G';
+  const wholePages = `${size}, a multiple of 4096 bytes`;
+  const table: [toml: string, message: string][] = [
+    ['[gest.web]', 'gest: unknown key (did you mean guest?); allowed: store, admin, metrics, log, guest'],
+    ['[store]\nmemroy = 1', 'store.memroy: unknown key (did you mean memory?); allowed: memory, settling'],
+    ['[log]\nfile = "x"', 'log.file: unknown key; allowed: level'],
+    [
+      '[guest.web]\nsokcet = "/tmp/w"',
+      'guest.web.sokcet: unknown key (did you mean socket?); allowed: socket, socket_mode, weight',
+    ],
+    ['store = 3', 'store: 3 is not allowed; allowed: a table'],
+    ['[store]\nmemory = "12Q"', `store.memory: "12Q" is not allowed; allowed: ${size}, above 0`],
+    ['[store]\nmemory = 0', `store.memory: 0 is not allowed; allowed: ${size}, above 0`],
+    ['[store]\nmemory = -1', `store.memory: -1 is not allowed; allowed: ${size}, above 0`],
+    ['[store]\nmemory = true', `store.memory: true is not allowed; allowed: ${size}, above 0`],
+    ['[store]\nsettling = "yes"', 'store.settling: "yes" is not allowed; allowed: true or false'],
+    ['[metrics]\nlisten = ":9464"', 'metrics.listen: ":9464" is not allowed; allowed: HOST:PORT'],
+    ['[metrics]\nlisten = "h:70000"', 'metrics.listen: "h:70000" is not allowed; allowed: HOST:PORT'],
+    ['[log]\nlevel = "loud"', 'log.level: "loud" is not allowed; allowed: one of trace, debug, info'],
+    ['guest = "x"', 'guest: "x" is not allowed; allowed: tables named [guest.NAME]'],
+    ['[guest]\nsocket = "x"', 'guest.socket: "x" is not allowed; allowed: a table: [guest.NAME]'],
+    ['[guest."a b"]\nsocket = "x"', 'guest.a b: "a b" is not allowed; allowed: 1 to 63 letters, digits'],
+    ['[guest.web]\nweight = 1', 'guest.web.socket: missing; allowed: a path of at most 107 bytes'],
+    ['[guest.web]\nsocket = ""', 'guest.web.socket: "" is not allowed; allowed: a path of 1 to 107 bytes'],
+    [`[guest.web]\nsocket = "/${'x'.repeat(107)}"`, 'is not allowed; allowed: a path of 1 to 107 bytes'],
+    [guest('socket_mode = "0888"'), 'guest.web.socket_mode: "0888" is not allowed; allowed: an octal mode'],
+    [guest('weight = 0'), 'guest.web.weight: 0 is not allowed; allowed: an integer from 1 to 1000000'],
+    [guest('weight = 1.5'), 'guest.web.weight: 1.5 is not allowed; allowed: an integer from 1 to 1000000'],
+    [guest('weight = "1"'), 'guest.web.weight: "1" is not allowed; allowed: an integer from 1 to 1000000'],
+    [guest('cap = 0'), `guest.web.cap: 0 is not allowed; allowed: ${wholePages}, above 0, or none`],
+    [guest('cap = "5000"'), `guest.web.cap: "5000" is not allowed; allowed: ${wholePages}, above 0, or none`],
+    [guest('reserve = "none"'), `guest.web.reserve: "none" is not allowed; allowed: ${wholePages}`],
+    [
+      guest('limit = "1KB"'),
+      `guest.web.limit: "1KB" is not allowed; allowed: ${wholePages}, above 0, or none`,
+    ],
+    [guest('group = ""'), 'guest.web.group: "" is not allowed; allowed: a name of 1 to 64 characters'],
+    [guest('queues = 64'), 'guest.web.queues: 64 is not allowed; allowed: an integer from 1 to 63'],
+    [guest('numa_node = -1'), 'guest.web.numa_node: -1 is not allowed; allowed: an integer from 0 to 1023'],
+    [guest('max_pools = 0'), 'guest.web.max_pools: 0 is not allowed; allowed: an integer from 1 to 65535'],
+    [
+      guest('orphan_timeout = "8d"'),
+      'guest.web.orphan_timeout: "8d" is not allowed; allowed: a duration like',
+    ],
+    [guest('orphan_timeout = 30'), 'guest.web.orphan_timeout: 30 is not allowed; allowed: a duration like'],
+    [guest('max_pages_per_request = 257'), 'allowed: an integer from 1 to 256'],
+    [
+      guest('wieght = 1'),
+      'guest.web.wieght: unknown key (did you mean weight?); allowed: socket, socket_mode, weight',
+    ],
+    [
+      guest('reserve = "2MiB"\ncap = "1MiB"'),
+      'guest.web.cap: "1MiB" is not allowed; allowed: none, or at least the',
+    ],
+    [
+      guest('reserve = "2MiB"\nlimit = "1MiB"'),
+      'guest.web.limit: "1MiB" is not allowed; allowed: none, or at least',
+    ],
+    [
+      guest('[guest.b]\nsocket = "/s/web.sock"'),
+      'guest.b.socket: "/s/web.sock" is not allowed; allowed: a socket of',
+    ],
+    [
+      guest('[admin]\nsocket = "/s/web.sock"'),
+      'allowed: a socket of its own (this is that of the admin API)',
+    ],
+    ['store = ', `${file}:1:9: not valid TOML: `],
+    ['[a]\n[a]', `${file}:2:`],
+  ];
+  test.each(table)('%j', (toml, message) => {
+    const got = refusal(toml);
+    expect(got).toContain(message);
+    expect(got).not.toContain('\n');
+  });
+
+  const flags: [flags: Flags, message: string][] = [
+    [{ memory: '1XB' }, '--memory: "1XB" is not allowed; allowed: a size like'],
+    [{ logLevel: 'loud' }, '--log-level: "loud" is not allowed; allowed: one of trace'],
+    [{ metrics: 'here' }, '--metrics: "here" is not allowed; allowed: HOST:PORT'],
+    [{ adminSocket: '' }, '--admin-socket: "" is not allowed; allowed: a path of 1 to 107 bytes'],
+    [
+      { socketPath: ['/t/ä.sock'] },
+      '--socket-path: "/t/ä.sock" is not allowed; allowed: a path whose base name',
+    ],
+    [{ socketPath: ['/t/a.sock', '/u/a.sock'] }, 'guest: "a" is not allowed; allowed: each guest name once'],
+    [{ fd: ['2'] }, '--fd: "2" is not allowed; allowed: the number of an inherited socket'],
+    [{ fd: ['x'] }, '--fd: "x" is not allowed'],
+    [
+      { config: '/nowhere/x.toml' },
+      '--config: "/nowhere/x.toml" cannot be read (ENOENT); allowed: a TOML file',
+    ],
+  ];
+  test.each(flags)('%j', (given, message) => {
+    expect(refusal(undefined, given)).toContain(message);
+  });
+});

@@ -1,0 +1,50 @@
+/** The lab's command line: defaults, what is allowed, and one-line errors. */
+import { describe, expect, test } from 'vitest';
+import { parseOptions } from '../../../kernel-shim/lab/options.js';
+
+function complaint(...args: string[]): string {
+  try {
+    parseOptions(args);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  throw new Error('accepted');
+}
+
+describe('options of npm run guest', () => {
+  test('without any: two vCPUs, 256 MiB, more touched than 600 MiB, the service’s own store size', () => {
+    const options = parseOptions([]);
+    expect(options).toMatchObject({
+      cpus: 2,
+      guestMemoryMiB: 256,
+      kernel: '5.10',
+      json: false,
+      shell: false,
+    });
+    expect(options.workloadMiB).toBeGreaterThanOrEqual(600);
+    expect(options).not.toHaveProperty('memory');
+  });
+
+  test('the workload follows the guest’s memory unless it is given', () => {
+    expect(parseOptions(['--guest-memory', '1GiB']).workloadMiB).toBe(2560);
+    expect(parseOptions(['--guest-memory', '1GiB', '--workload', '64']).workloadMiB).toBe(64);
+  });
+
+  test.each([
+    [['--cpus', '0'], /--cpus.*'0'.*1 to 16/],
+    [['--cpus', 'two'], /--cpus.*'two'/],
+    [['--memory', 'banana'], /--memory.*'banana'.*a size like/],
+    [['--kernel', '4.4'], /--kernel.*'4\.4'.*5\.10/],
+    [['--guest-memory', '64'], /--guest-memory.*'64'.*128MiB/],
+    [['--workload', '1TB'], /--workload.*'1TB'/],
+    [['--seed', '-1'], /--seed/],
+    [['--timeout', '0'], /--timeout.*'0'/],
+    [['--json', '--shell'], /--json.*--shell/],
+    [['--frobnicate'], /--frobnicate/],
+    [['stray'], /stray|too many/],
+  ])('%j is refused in one line that says what is wrong', (args, expected) => {
+    const message = complaint(...args);
+    expect(message).toMatch(expected);
+    expect(message.trim()).not.toContain('\n');
+  });
+});
