@@ -26,6 +26,7 @@
 #include <linux/virtio_ring.h>
 
 #include "vtmem.h"
+#include "vtmem_frontswap.h"
 
 /* More request queues than this are not used, whatever the device has. */
 #define MAX_REQUEST_QUEUES	16U

@@ -23,6 +23,7 @@
 #include <linux/swapfile.h>
 
 #include "vtmem.h"
+#include "vtmem_frontswap.h"
 
 /* Pages of an object: neighbours share a queue. */
 #define OBJECT_SHIFT	10

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * virtio-tmem guest driver: a device.
+ */
+#ifndef _VTMEM_DEVICE_H
+#define _VTMEM_DEVICE_H
+
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/virtio.h>
+#include <linux/workqueue.h>
+
+#include "vtmem_object.h"
+#include "vtmem_stats.h"
+
+struct dentry;
+struct vtmem_queue;
+
+/**
+ * struct vtmem_device - one virtio-tmem device
+ * @vdev:	the virtio device
+ * @session:	the session id RESET returned, for ATTACH
+ * @capabilities: VIRTIO_TMEM_CAP_*
+ * @reserve:	pages the host guarantees to take
+ * @limit:	most persistent pages, 0: none set
+ * @target:	pages the host asks us to come down to
+ * @config_work: re-reads limit and target
+ * @queues:	control queue, then the request queues
+ * @nr_queues:	of both kinds
+ * @control_mutex: serialises control requests
+ * @pools:	every pool, guarded by @control_mutex
+ * @refuse_puts: front ends put nothing any more: being removed or hibernated
+ * @removing:	loads have a limit to their patience
+ * @hibernating: what the host holds will not fit the memory image
+ * @pm_notifier: learns of hibernation before it starts
+ * @spares:	objects and chunks for puts
+ * @stats:	per-CPU counters
+ * @debugfs:	their directory
+ */
+struct vtmem_device {
+	struct virtio_device *vdev;
+	u64 session;
+	u32 capabilities;
+	u64 reserve;
+	u64 limit;
+	u64 target;
+	struct work_struct config_work;
+
+	struct vtmem_queue *queues;
+	unsigned int nr_queues;
+	struct mutex control_mutex; /* may be held while waiting for the host */
+	struct list_head pools;
+	bool refuse_puts;
+	bool removing;
+	bool hibernating;
+	struct notifier_block pm_notifier;
+
+	struct vtmem_reserve spares;
+
+	struct vtmem_stats __percpu *stats;
+	struct dentry *debugfs;
+};
+
+#endif /* _VTMEM_DEVICE_H */

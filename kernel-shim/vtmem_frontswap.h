@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * virtio-tmem guest driver: the frontswap front end, as the device uses it.
+ */
+#ifndef _VTMEM_FRONTSWAP_H
+#define _VTMEM_FRONTSWAP_H
+
+#include <linux/types.h>
+
+struct vtmem_device;
+
+int vtmem_frontswap_attach(struct vtmem_device *dev);
+void vtmem_frontswap_drain(struct vtmem_device *dev);
+void vtmem_frontswap_detach(struct vtmem_device *dev);
+void vtmem_frontswap_shrink_to(u64 pages);
+
+#endif /* _VTMEM_FRONTSWAP_H */

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * virtio-tmem guest driver: pools and the keys of their pages, the session they live in.
+ */
+#ifndef _VTMEM_POOL_H
+#define _VTMEM_POOL_H
+
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/types.h>
+
+struct page;
+struct vtmem_device;
+struct vtmem_queue;
+
+/**
+ * struct vtmem_key - names a page inside a pool
+ * @oid:	object id
+ * @index:	page of the object
+ */
+struct vtmem_key {
+	u64 oid[3];
+	u32 index;
+};
+
+/**
+ * struct vtmem_pool - a pool on the host
+ * @link:	on its device's list
+ * @dev:	its device
+ * @id:		the host's name for it, valid for one session
+ * @persistent:	false: the host may drop any page at any time
+ * @inflight:	requests of this pool in some ring
+ */
+struct vtmem_pool {
+	struct list_head link;
+	struct vtmem_device *dev;
+	u32 id;
+	bool persistent;
+	atomic_t inflight;
+};
+
+int vtmem_session_reset(struct vtmem_device *dev);
+int vtmem_session_attach(struct vtmem_device *dev);
+int vtmem_session_pages(struct vtmem_device *dev, u64 *pages);
+struct vtmem_pool *vtmem_pool_create(struct vtmem_device *dev,
+				     bool persistent);
+void vtmem_pool_destroy(struct vtmem_pool *pool);
+int vtmem_pool_recreate_all(struct vtmem_device *dev);
+void vtmem_pool_free_all(struct vtmem_device *dev);
+struct vtmem_queue *vtmem_pool_queue(struct vtmem_pool *pool,
+				     const u64 oid[3]);
+
+/* virtio_tmem_page.c: what a front end does with one page. */
+int vtmem_put(struct vtmem_pool *pool, const struct vtmem_key *key,
+	      struct page *page);
+int vtmem_get(struct vtmem_pool *pool, const struct vtmem_key *key,
+	      struct page *page);
+void vtmem_flush(struct vtmem_pool *pool, const struct vtmem_key *key);
+
+#endif /* _VTMEM_POOL_H */

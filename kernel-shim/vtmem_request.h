@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * virtio-tmem guest driver: a request, from its slot into the ring and back.
+ *
+ * Life of a request
+ * -----------------
+ *   FREE -> INFLIGHT -> DONE -> FREE	its waiter collects the result
+ *   FREE -> INFLIGHT -> FREE		nobody waits (flushes)
+ *   INFLIGHT -> ABANDONED -> FREE	its waiter gave up; the page it named
+ *					stays pinned until the device answers or
+ *					the ring is reset, because until then
+ *					the device may still touch it
+ */
+#ifndef _VTMEM_REQUEST_H
+#define _VTMEM_REQUEST_H
+
+#include <linux/cache.h>
+#include <linux/list.h>
+#include <linux/types.h>
+#include <linux/virtio.h>
+#include <uapi/linux/virtio_tmem.h>
+
+#include "vtmem_pool.h"
+
+struct vtmem_queue;
+
+/* After this long what may fail gives up: a put, an ephemeral get. */
+#define VTMEM_TIMEOUT_S		1
+
+/* What the device reads and writes; the two halves never share a cache line. */
+struct vtmem_wire {
+	struct virtio_tmem_req req;
+	struct virtio_tmem_resp resp ____cacheline_aligned;
+} ____cacheline_aligned;
+
+enum vtmem_request_state {
+	VTMEM_REQ_FREE,
+	VTMEM_REQ_INFLIGHT,
+	VTMEM_REQ_DONE,
+	VTMEM_REQ_ABANDONED,
+};
+
+/**
+ * struct vtmem_request - a slot of a queue
+ * @state:	guarded by the queue's lock; DONE is published with release
+ *		semantics so that a waiter may look without the lock
+ * @detached:	nobody waits for the result
+ * @link:	on @home while free
+ * @home:	the free list the slot returns to
+ * @wire:	DMA memory of this slot
+ * @pool:	pool of a page request, NULL for a control request
+ * @pool_id:	the request's pool field
+ * @flags:	the request's flags field
+ * @own_page:	the slot's page; NULL in slots for flushes
+ * @page:	page a PUT or GET names: @own_page, or for a PUT its caller's
+ * @op:		VIRTIO_TMEM_OP_*
+ * @key:	object and first page
+ * @nr_pages:	pages asked for
+ * @submitted:	vtmem_clock_now() when it entered the ring
+ * @result:	0 or a negative errno, valid in DONE
+ * @value:	the response's value, valid in DONE
+ */
+struct vtmem_request {
+	enum vtmem_request_state state;
+	bool detached;
+	struct list_head link;
+	struct list_head *home;
+	struct vtmem_wire *wire;
+	struct vtmem_pool *pool;
+	struct page *own_page;
+	struct page *page;
+	u16 op;
+	u16 flags;
+	u32 pool_id;
+	struct vtmem_key key;
+	u32 nr_pages;
+	u64 submitted;
+	int result;
+	u64 value;
+};
+
+void vtmem_queue_callback(struct virtqueue *vq);
+struct vtmem_request *vtmem_queue_slot(struct vtmem_queue *q,
+				       struct list_head *list);
+void vtmem_queue_put_slot(struct vtmem_queue *q, struct vtmem_request *req);
+int vtmem_queue_submit(struct vtmem_queue *q, struct vtmem_request *req);
+void vtmem_queue_complete(struct vtmem_queue *q, struct vtmem_request *req);
+void vtmem_queue_harvest(struct vtmem_queue *q);
+void vtmem_queue_unlock_kick(struct vtmem_queue *q, unsigned long flags)
+	__releases(&q->lock);
+void vtmem_queue_kick_rest(struct vtmem_queue *q);
+
+bool vtmem_wait_slot(struct vtmem_queue *q, long timeout);
+int vtmem_wait(struct vtmem_queue *q, struct vtmem_request *req,
+	       struct page *to, u64 *value);
+unsigned int vtmem_load_patience_s(struct vtmem_device *dev);
+
+int vtmem_submit_page(struct vtmem_queue *q, struct vtmem_request *req, u16 op,
+		      u16 op_flags, struct vtmem_pool *pool,
+		      const struct vtmem_key *key, struct page *page);
+
+#endif /* _VTMEM_REQUEST_H */

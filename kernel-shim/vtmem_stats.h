@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * virtio-tmem guest driver: counters and latency histograms, shown in debugfs.
+ */
+#ifndef _VTMEM_STATS_H
+#define _VTMEM_STATS_H
+
+#include <linux/percpu.h>
+#include <linux/types.h>
+
+struct vtmem_device;
+
+/* Latency histograms: bucket n counts [2^n, 2^(n+1)) ns, the last all above. */
+#define VTMEM_LATENCY_BUCKETS	36
+
+enum vtmem_latency {
+	VTMEM_LATENCY_PUT,
+	VTMEM_LATENCY_GET,
+	VTMEM_LATENCY_FLUSH,
+	VTMEM_NR_LATENCIES,
+};
+
+/*
+ * Counters, each a file of that name in debugfs. The first four are what
+ * kernel developers know from frontswap; here they count what this driver
+ * answered.
+ */
+enum vtmem_counter {
+	VTMEM_COUNT_loads,
+	VTMEM_COUNT_succ_stores,
+	VTMEM_COUNT_failed_stores,
+	VTMEM_COUNT_invalidates,
+	VTMEM_COUNT_refused_host,	/* capacity, limit, frozen */
+	VTMEM_COUNT_refused_huge_page,
+	VTMEM_COUNT_refused_no_pool,
+	VTMEM_COUNT_refused_no_chunk,	/* the reserve of chunks was empty */
+	VTMEM_COUNT_refused_stalled,	/* the service does not answer */
+	VTMEM_COUNT_refused_timeout,
+	VTMEM_COUNT_refused_error,	/* another answer, a broken ring */
+	VTMEM_COUNT_lost_loads,		/* failed after a successful store */
+	VTMEM_COUNT_flush_requests,
+	VTMEM_COUNT_flush_failures,
+	VTMEM_COUNT_kicks,
+	VTMEM_COUNT_rekicks,
+	VTMEM_COUNT_sleeps,
+	VTMEM_COUNT_interrupts,
+	VTMEM_COUNT_timeouts,
+	VTMEM_COUNT_late_completions,
+	VTMEM_COUNT_bad_responses,
+	VTMEM_NR_COUNTERS,
+};
+
+/* One per CPU; sums are taken by the reader. */
+struct vtmem_stats {
+	u64 counter[VTMEM_NR_COUNTERS];
+	u64 latency[VTMEM_NR_LATENCIES][VTMEM_LATENCY_BUCKETS];
+};
+
+#define vtmem_count(dev, name) \
+	this_cpu_inc((dev)->stats->counter[VTMEM_COUNT_##name])
+
+void vtmem_debugfs_create(struct vtmem_device *dev);
+void vtmem_debugfs_remove(struct vtmem_device *dev);
+void vtmem_record_latency(struct vtmem_device *dev, enum vtmem_latency kind,
+			  u64 ns);
+
+#endif /* _VTMEM_STATS_H */
