@@ -56,10 +56,11 @@ void Settler::run() {
   std::unique_lock<std::mutex> lock(mutex_);
   while (!stop_) {
     lock.unlock();
-    while (store_.table.tend()) {
-    }
+    bool idle = true;
+    while (store_.table.tend()) idle = false;
     uint64_t now = store_.operationsSoFar();
     bool busy = now - operations > kBusyOperations;
+    if (now != operations) idle = false;
     operations = now;
     if (Clock::now() >= nextRound) {
       nextRound = Clock::now() + kRound;
@@ -79,8 +80,9 @@ void Settler::run() {
         walkUnderWay = false;
       }
     }
+    if (walkUnderWay) idle = false;
     lock.lock();
-    if (!stop_) wake_.wait_for(lock, kTickMs);
+    if (!stop_) wake_.wait_for(lock, idle ? kIdleTickMs : kTickMs);
   }
 }
 

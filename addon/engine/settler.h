@@ -11,7 +11,8 @@
 // store to the slot publishes the new block, as a put's would.
 //
 // It works at most kSliceMs in every kTickMs, and not at all in a tick after one
-// that saw more than kBusyOperations; frames are always looked after.
+// that saw more than kBusyOperations; frames are always looked after. When there was
+// nothing to do at all it sleeps kIdleTickMs.
 #ifndef TMEMD_ENGINE_SETTLER_H_
 #define TMEMD_ENGINE_SETTLER_H_
 
@@ -37,6 +38,7 @@ class Settler {
  private:
   using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::milliseconds kTickMs{10};
+  static constexpr std::chrono::milliseconds kIdleTickMs{100};
   static constexpr std::chrono::milliseconds kSliceMs{2};
   static constexpr uint64_t kBusyOperations = 100;  // in a tick
   static constexpr std::chrono::seconds kRound{1};
