@@ -72,19 +72,23 @@ describe('tmemd serve', () => {
   });
 
   // Tried again when late: the time is wall-clock, and other suites run beside this one.
-  test.each(['SIGTERM', 'SIGINT'] as const)('drains on %s and exits 0 within 2 s', { retry: 2 }, async (signal) => {
-    const folder = scratchFolder();
-    const { child, logged } = await serve(['--socket-path', join(folder, 'a.sock'), ...memory]);
-    const frontEnd = await new FrontEnd(join(folder, 'a.sock')).negotiate();
-    const start = performance.now();
-    child.kill(signal);
-    const { exitCode } = await child;
-    expect(exitCode).toBe(0);
-    expect(performance.now() - start).toBeLessThan(2000);
-    await logged('stopped');
-    await frontEnd.closed();
-    expect(readdirSync(folder)).toEqual([]);
-  });
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    'drains on %s and exits 0 within 2 s',
+    { retry: 2 },
+    async (signal) => {
+      const folder = scratchFolder();
+      const { child, logged } = await serve(['--socket-path', join(folder, 'a.sock'), ...memory]);
+      const frontEnd = await new FrontEnd(join(folder, 'a.sock')).negotiate();
+      const start = performance.now();
+      child.kill(signal);
+      const { exitCode } = await child;
+      expect(exitCode).toBe(0);
+      expect(performance.now() - start).toBeLessThan(2000);
+      await logged('stopped');
+      await frontEnd.closed();
+      expect(readdirSync(folder)).toEqual([]);
+    },
+  );
 
   test('goes on after SIGHUP', async () => {
     const folder = scratchFolder();
