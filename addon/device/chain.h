@@ -48,6 +48,11 @@ class SegmentCursor {
     });
   }
 
+  void fill(std::byte value, size_t sizeBytes) {
+    forEachPiece(sizeBytes,
+                 [value](std::byte* data, size_t bytes) { memset(data, static_cast<int>(value), bytes); });
+  }
+
   // The next `sizeBytes` if they are in one piece, passing them; else null, passing nothing.
   std::byte* contiguous(size_t sizeBytes) {
     const Segment& segment = (*segments_)[index_];

@@ -16,9 +16,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "device/blk_requests.h"
 #include "device/device_counters.h"
 #include "device/guest_memory.h"
 #include "device/owned_fd.h"
@@ -31,7 +33,8 @@ struct DeviceEvent {
   enum class Type {
     kQueueBroken,        // the guest broke this queue; the others go on
     kMemoryLost,         // the front end took shared memory away; nothing is served any more
-    kSessionOpened,      // the driver sent RESET
+    kSessionOpened,      // the driver sent RESET, or a disk begins its life
+    kDiskLost,           // the guest goes on with a disk that is gone: its requests fail until it starts anew
     kRingSilent,         // kicked, and yet nothing appears: guest memory is probably not shared
     kSchedulingRefused,  // the worker runs with a higher latency than it asked for
   };
@@ -43,6 +46,8 @@ struct DeviceEvent {
 struct DeviceOptions {
   uint32_t maxPagesPerRequest = 64;
   uint16_t queueCount = 2;  // control queue included
+  // Present: a virtio-blk device, whose queues are all request queues; else virtio-tmem.
+  std::optional<DiskOptions> disk;
   std::function<void(const DeviceEvent&)> onEvent;
 };
 

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -60,6 +61,7 @@ Worker::Worker(std::shared_ptr<Store> store, GuestId guest, DeviceOptions option
       controlRequests_(
           *store_, guest, pageRequests_, counters_,
           {[this] { return drainPageQueues(); }, [this] { emit(DeviceEvent::Type::kSessionOpened, 0, {}); }}),
+      blkRequests_(options.disk ? makeBlkRequests(guest, std::move(*options.disk)) : nullptr),
       memory_(std::make_shared<GuestMemory>()),
       queues_(options.queueCount) {
   for (uint16_t i = 0; i < options.queueCount; ++i) queues_[i].index = i;
@@ -78,6 +80,19 @@ Worker::Worker(std::shared_ptr<Store> store, GuestId guest, DeviceOptions option
     left_.release();
   });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+std::unique_ptr<BlkRequests> Worker::makeBlkRequests(GuestId guest, DiskOptions disk) {
+  BlkRequests::Hooks hooks;
+  hooks.everyRingBeganAtZero = [this] {
+    return std::all_of(queues_.begin(), queues_.end(),
+                       [](const Queue& queue) { return !queue.started || queue.firstIndex == 0; });
+  };
+  hooks.lifeBegun = [this] { emit(DeviceEvent::Type::kSessionOpened, 0, {}); };
+  hooks.lifeLost = [this] {
+    emit(DeviceEvent::Type::kDiskLost, 0, "the guest goes on with a disk that this service never had");
+  };
+  return std::make_unique<BlkRequests>(*store_, guest, context_, std::move(disk), counters_, std::move(hooks));
 }
 
 Worker::~Worker() {
@@ -204,7 +219,8 @@ bool Worker::serveRings() {
 
 // False when guest memory is lost.
 bool Worker::serve(Queue& queue, uint32_t maxChains) {
-  const auto result = queue.index == VIRTIO_TMEM_CONTROL_QUEUE
+  const auto result = blkRequests_ ? blkRequests_->run(queue, *memory_, maxChains)
+                      : queue.index == VIRTIO_TMEM_CONTROL_QUEUE
                           ? controlRequests_.run(queue, *memory_, maxChains)
                           : pageRequests_.run(queue, *memory_, maxChains);
   if (result == PageRequests::Result::kDone) return true;
@@ -316,6 +332,8 @@ Outcome Worker::startVring(uint16_t index, VringSetup setup) {
   if (Outcome outcome = setKick(index, std::move(setup.kick)); !outcome.error.empty()) return outcome;
   setCall(index, std::move(setup.call));
   queue.started = true;
+  queue.firstIndex = queue.vring.consumedIndex();
+  if (blkRequests_) blkRequests_->ringStarted();
   queue.broken = false;
   queue.silentKicks = 0;
   queue.everAvailable = false;

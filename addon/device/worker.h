@@ -19,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "device/blk_requests.h"
 #include "device/control_requests.h"
 #include "device/device.h"
 #include "device/page_requests.h"
@@ -56,6 +57,7 @@ class Worker {
   // So that a full ring cannot keep the others waiting.
   static constexpr uint32_t kChainsPerRound = 64;
 
+  std::unique_ptr<BlkRequests> makeBlkRequests(GuestId guest, DiskOptions disk);
   void run();
   void interrupt();
   bool runCommands();
@@ -93,6 +95,7 @@ class Worker {
   WorkerContext context_;
   PageRequests pageRequests_;
   ControlRequests controlRequests_;
+  std::unique_ptr<BlkRequests> blkRequests_;  // absent: a virtio-tmem device
   std::shared_ptr<const GuestMemory> memory_;
   std::vector<Queue> queues_;
   bool memoryLost_ = false;

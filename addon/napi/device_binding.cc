@@ -37,6 +37,12 @@ VringSetup readVringSetup(Napi::Object from) {
   return setup;
 }
 
+DiskOptions readDisk(Napi::Object from) {
+  // 2^40 pages are 4 PiB: offsets in bytes stay far from wrapping.
+  return {asInteger(from.Get("pageCount"), "pageCount", 1, uint64_t{1} << 40),
+          asString(from.Get("serial"), "serial")};
+}
+
 uint16_t asQueueIndex(Napi::Value value) {
   return static_cast<uint16_t>(asInteger(value, "queueIndex", 0, Device::kMaxQueues - 1));
 }
@@ -49,6 +55,8 @@ const char* typeName(DeviceEvent::Type type) {
       return "memory-lost";
     case DeviceEvent::Type::kSessionOpened:
       return "session-opened";
+    case DeviceEvent::Type::kDiskLost:
+      return "disk-lost";
     case DeviceEvent::Type::kRingSilent:
       return "ring-silent";
     case DeviceEvent::Type::kSchedulingRefused:
@@ -105,6 +113,8 @@ DeviceBinding::DeviceBinding(const Napi::CallbackInfo& info)
       asInteger(from.Get("maxPagesPerRequest"), "maxPagesPerRequest", 1, VIRTIO_TMEM_MAX_PAGES_PER_REQUEST));
   options.queueCount =
       static_cast<uint16_t>(asInteger(from.Get("queueCount"), "queueCount", 1, Device::kMaxQueues));
+  if (const Napi::Value disk = from.Get("disk"); !disk.IsUndefined())
+    options.disk = readDisk(asObject(disk, "disk"));
   *onEvent_ = Napi::Persistent(asFunction(from.Get("onEvent"), "onEvent"));
   options.onEvent = [environment = environment_.get(), callback = onEvent_](const DeviceEvent& event) {
     environment->mainThread.post([event, callback](Napi::Env env) {

@@ -1,9 +1,12 @@
-// One line for each constant of virtio_tmem.h.
+// One line for each constant of virtio_tmem.h, and of virtio_blk.h as far as it is used.
 #include "napi/wire_constants.h"
 
+#include <linux/virtio_blk.h>
 #include <linux/virtio_tmem.h>
 
 #include <cstddef>
+
+#include "device/blk_request.h"
 
 namespace tmemd::binding {
 
@@ -59,6 +62,48 @@ Napi::Value wireConstants(const Napi::CallbackInfo& info) {
   X(persistent_limit)
   X(persistent_target)
 #undef X
+#define X(name) to.Set("BLK_" #name, static_cast<double>(VIRTIO_BLK_##name));
+  X(F_SIZE_MAX)
+  X(F_SEG_MAX)
+  X(F_BLK_SIZE)
+  X(F_FLUSH)
+  X(F_TOPOLOGY)
+  X(F_MQ)
+  X(F_DISCARD)
+  X(F_WRITE_ZEROES)
+  X(ID_BYTES)
+  X(T_IN)
+  X(T_OUT)
+  X(T_FLUSH)
+  X(T_GET_ID)
+  X(T_DISCARD)
+  X(T_WRITE_ZEROES)
+  X(S_OK)
+  X(S_IOERR)
+  X(S_UNSUPP)
+#undef X
+  to.Set("BLK_SIZEOF_CONFIG", static_cast<double>(sizeof(virtio_blk_config)));
+#define X(field) to.Set("BLK_CONFIG_" #field, static_cast<double>(offsetof(virtio_blk_config, field)));
+  X(capacity)
+  X(size_max)
+  X(seg_max)
+  X(blk_size)
+  X(physical_block_exp)
+  X(alignment_offset)
+  X(min_io_size)
+  X(opt_io_size)
+  X(num_queues)
+  X(max_discard_sectors)
+  X(max_discard_seg)
+  X(discard_sector_alignment)
+  X(max_write_zeroes_sectors)
+  X(max_write_zeroes_seg)
+  X(write_zeroes_may_unmap)
+#undef X
+  to.Set("BLK_MAX_SEGMENTS", kBlkMaxSegments);
+  to.Set("BLK_MAX_SEGMENT_BYTES", kBlkMaxSegmentBytes);
+  to.Set("BLK_MAX_RANGES", kBlkMaxRanges);
+  to.Set("BLK_MAX_RANGE_SECTORS", kBlkMaxRangeSectors);
   return to;
 }
 

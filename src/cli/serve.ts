@@ -20,6 +20,7 @@ export function serveCommand(): Command {
     .option('--config <file>', 'TOML configuration file; flags add to it and win over it')
     .option('--memory <size>', 'hard capacity of the store (default: 1GiB)')
     .option('--socket-path <path>', 'serve one guest here, named by the base name; repeatable', collect)
+    .option('--disk <path=size>', 'serve one guest a disk here (vhost-user-blk); repeatable', collect)
     .option('--fd <number>', 'serve one guest on this inherited socket; repeatable', collect)
     .option('--admin-socket <path>', "admin API socket (default: admin.sock beside the first guest's)")
     .option('--metrics <host:port>', 'Prometheus endpoint (default: off; on the admin socket always)')

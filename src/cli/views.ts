@@ -43,6 +43,7 @@ export function guestDetails(guest: GuestStatus): string {
   const { counters: c, device } = guest;
   const general: [string, Cell][] = [
     ['guest', guest.name],
+    ['personality', guest.personality],
     ['state', c.frozen ? `${guest.state}, frozen` : guest.state],
     ['socket', guest.socket],
     ['front end', guest.peerPid === null ? 'none' : `process ${guest.peerPid}`],

@@ -3,8 +3,17 @@ import { ConfigError } from './config-error.js';
 import { formatSize, PAGE_BYTES } from './quantity.js';
 import type { ListenAddress, LogLevel } from './schema.js';
 
+/** The disk a guest of the personality `blk` is shown. */
+export interface DiskConfig {
+  pageCount: number;
+  /** The logical block size, 512 or 4096. */
+  blockBytes: number;
+}
+
 export interface GuestConfig {
   name: string;
+  /** Absent: the personality is `tmem`. With a disk the reserve is its size, so that no write can be refused. */
+  disk?: DiskConfig;
   /** Where front ends connect: a path bound here, or a descriptor inherited from the parent. */
   endpoint: { path: string; mode: number } | { fd: number };
   weight: number;
@@ -18,6 +27,7 @@ export interface GuestConfig {
   requestQueueCount: number;
   numaNode?: number;
   maxPools: number;
+  /** Infinity: never. */
   orphanTimeoutMs: number;
   maxPagesPerRequest: number;
 }

@@ -9,8 +9,9 @@ import { basename, dirname, extname, join, resolve } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import type { z } from 'zod';
 import { check } from './check.js';
-import { type Config, checkLimits, type GuestConfig } from './config.js';
+import { type Config, checkLimits, type DiskConfig, type GuestConfig } from './config.js';
 import { ConfigError } from './config-error.js';
+import { formatSize, PAGE_BYTES } from './quantity.js';
 import {
   configFile,
   guestName,
@@ -26,6 +27,7 @@ export interface Flags {
   config?: string;
   memory?: string;
   socketPath?: string[];
+  disk?: string[];
   fd?: string[];
   adminSocket?: string;
   metrics?: string;
@@ -38,6 +40,7 @@ export function loadConfig(flags: Flags, runtimeFolder: string): Config {
   const guests = [
     ...Object.entries(file.guest).map(([name, section]) => toGuest(name, section)),
     ...(flags.socketPath ?? []).map(guestFromPath),
+    ...(flags.disk ?? []).map(guestFromDisk),
     ...(flags.fd ?? []).map(guestFromFd),
   ];
   if (guests.length === 0) guests.push(guestFromPath(join(runtimeFolder, 'default.sock')));
@@ -79,33 +82,73 @@ function fromFlag<T extends z.ZodType>(name: string, schema: T, value: string | 
   return value === undefined ? undefined : check(schema, value, name);
 }
 
-function toGuest(name: string, section: z.output<typeof guestSection>): GuestConfig {
+type GuestSection = z.output<typeof guestSection>;
+
+/** Settings of one personality are refused with the other. */
+function diskOf(name: string, section: GuestSection): DiskConfig | undefined {
+  const foreign =
+    section.personality === 'blk'
+      ? (['max_pools', 'max_pages_per_request'] as const)
+      : (['size', 'block_size'] as const);
+  const allowed = `only with personality = "${section.personality === 'blk' ? 'tmem' : 'blk'}"`;
+  for (const key of foreign) {
+    if (section[key] !== undefined) throw new ConfigError(`guest.${name}.${key}: allowed: ${allowed}`);
+  }
+  if (section.personality === 'tmem') return undefined;
+  if (section.size === undefined) {
+    throw new ConfigError(`guest.${name}.size: missing; allowed: the size of the disk, such as 1GiB`);
+  }
+  if (section.reserve !== undefined && section.reserve !== section.size) {
+    const size = formatSize(section.size * PAGE_BYTES);
+    const reserve = formatSize(section.reserve * PAGE_BYTES);
+    throw ConfigError.notAllowed(
+      `guest.${name}.reserve`,
+      reserve,
+      `none, or the disk's size (${size}): a disk cannot refuse a write`,
+    );
+  }
+  return { pageCount: section.size, blockBytes: section.block_size ?? PAGE_BYTES };
+}
+
+function toGuest(name: string, section: GuestSection): GuestConfig {
+  const disk = diskOf(name, section);
   return {
     name,
+    ...(disk && { disk }),
     endpoint: { path: resolve(section.socket), mode: section.socket_mode },
     weight: section.weight,
     capPages: section.cap,
-    reservePages: section.reserve,
+    reservePages: disk?.pageCount ?? section.reserve ?? 0,
     limitPages: section.limit,
     ...(section.group !== undefined && { group: section.group }),
     frozen: section.frozen,
-    requestQueueCount: section.queues,
+    // QEMU asks a disk for a queue for each processor of its guest and gives up when there are fewer.
+    requestQueueCount: section.queues ?? (disk ? 16 : 4),
     ...(section.numa_node !== undefined && { numaNode: section.numa_node }),
-    maxPools: section.max_pools,
-    orphanTimeoutMs: section.orphan_timeout,
-    maxPagesPerRequest: section.max_pages_per_request,
+    maxPools: section.max_pools ?? 64,
+    orphanTimeoutMs: section.orphan_timeout ?? (disk ? Number.POSITIVE_INFINITY : 0),
+    maxPagesPerRequest: section.max_pages_per_request ?? 64,
   };
 }
 
 /** A guest of the defaults, named by its socket's base name without the extension. */
 function guestFromPath(path: string): GuestConfig {
   const socket = check(socketPath, path, '--socket-path');
-  const name = basename(socket, extname(socket));
-  if (!guestName.safeParse(name).success) {
-    const allowed = 'a path whose base name is a guest name: letters, digits, "_", "." and "-"';
-    throw ConfigError.notAllowed('--socket-path', path, allowed);
-  }
-  return toGuest(name, guestSection.parse({ socket }));
+  return toGuest(nameFromPath('--socket-path', socket), guestSection.parse({ socket }));
+}
+
+function nameFromPath(flag: string, path: string): string {
+  const name = basename(path, extname(path));
+  if (guestName.safeParse(name).success) return name;
+  const allowed = 'a path whose base name is a guest name: letters, digits, "_", "." and "-"';
+  throw ConfigError.notAllowed(flag, path, allowed);
+}
+
+function guestFromDisk(text: string): GuestConfig {
+  const [, path, size] = /^(.*)=([^=]*)$/.exec(text) ?? [];
+  if (path === undefined) throw ConfigError.notAllowed('--disk', text, 'PATH=SIZE');
+  const section = { socket: check(socketPath, path, '--disk'), personality: 'blk', size };
+  return toGuest(nameFromPath('--disk', path), check(guestSection, section, '--disk: '));
 }
 
 function guestFromFd(text: string): GuestConfig {

@@ -23,13 +23,16 @@
  *   limit = "none"           # most persistent pages
  *   group = "tenant-a"       # trust group to deduplicate with; default: the guest alone
  *   frozen = false           # refuse puts beyond the reserve
- *   queues = 4               # request queues, 1..63
+ *   queues = 4               # request queues, 1..63; blk: 16
  *   numa_node = 0            # default: anywhere
- *   max_pools = 64           # 1..65535
- *   orphan_timeout = "0"     # how long pools outlive their connection; 0: not at all
- *   max_pages_per_request = 64         # 1..256
+ *   max_pools = 64           # 1..65535; not with blk
+ *   orphan_timeout = "0"     # when pools are dropped after their connection: "0" at once, or "never" as blk does
+ *   max_pages_per_request = 64         # 1..256; not with blk
+ *   personality = "tmem"     # what the guest is shown: tmem, or blk: a disk (vhost-user-blk)
+ *   size = "1GiB"            # blk only, required: of the disk; its reserve is as large
+ *   block_size = 4096        # blk only: its logical block size, 512 or 4096 bytes
  *
- * Sizes of guests (cap, reserve, limit) are what the pages would take
+ * Sizes of guests (cap, reserve, limit, size) are what the pages would take
  * uncompressed and come out of here as page counts.
  *
  * Each schema's error message is what is allowed; `explain` in load.ts puts the
@@ -70,6 +73,8 @@ function parsePages(value: string): number | undefined {
 }
 
 const pages = text(pagesSyntax, parsePages);
+
+const diskPages = text(`${pagesSyntax}, above 0`, (value) => parsePages(value) || undefined);
 
 /** Whole pages; none is 0, and 0 is refused because it could be taken for "nothing allowed". */
 const pagesOrNone = text(`${pagesSyntax}, above 0, or none`, (value) =>
@@ -118,6 +123,13 @@ export const duration = text(`${durationSyntax}, at most 7d`, (value) => {
   return durationMs !== undefined && durationMs <= MAX_DURATION_MS ? durationMs : undefined;
 });
 
+/** Infinity: never. */
+const orphanTimeout = text(`${durationSyntax}, at most 7d, or never`, (value) => {
+  if (value === 'never') return Number.POSITIVE_INFINITY;
+  const durationMs = parseDurationMs(value);
+  return durationMs !== undefined && durationMs <= MAX_DURATION_MS ? durationMs : undefined;
+});
+
 export const flag = z.boolean('true or false');
 const groupName = z.string('a name of 1 to 64 characters').min(1, 'a name of 1 to 64 characters').max(64);
 
@@ -143,15 +155,18 @@ export const guestSection = z.strictObject(
     socket_mode: socketMode.default(0o600),
     weight: guestTuning.weight.default(100),
     cap: guestTuning.cap.default(0),
-    reserve: pages.default(0),
+    reserve: pages.optional(),
     limit: guestTuning.limit.default(0),
     group: groupName.optional(),
     frozen: guestTuning.frozen.default(false),
-    queues: integer(1, 63).default(4),
+    queues: integer(1, 63).optional(),
     numa_node: integer(0, 1023).optional(),
-    max_pools: integer(1, 65535).default(64),
-    orphan_timeout: duration.default(0),
-    max_pages_per_request: integer(1, 256).default(64),
+    max_pools: integer(1, 65535).optional(),
+    orphan_timeout: orphanTimeout.optional(),
+    max_pages_per_request: integer(1, 256).optional(),
+    personality: z.enum(['tmem', 'blk'], 'one of tmem, blk').default('tmem'),
+    size: diskPages.optional(),
+    block_size: z.literal([512, 4096], '512 or 4096').optional(),
   },
   'a table: [guest.NAME]',
 );

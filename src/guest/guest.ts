@@ -6,10 +6,14 @@
  *   rings stopped      kept; after STOPPED_WARNING_MS with pages held, a warning
  *   session ended      orphaned: dropped after orphanTimeoutMs unless a front end is back by then
  *   service stopped    gone with the store
- * RESET by a new driver is the device's business.
+ * RESET by a new driver, and when a disk begins a new life, is the device's business.
+ *
+ * Its personality is what it is shown: virtio-tmem, or with `disk` in its
+ * configuration a virtio-blk disk on a pool of the same store.
  */
 import type { Logger } from 'pino';
 import { checkLimits, type GuestConfig } from '../config/config.js';
+import { ConfigError } from '../config/config-error.js';
 import type {
   DeviceCounters,
   DeviceEvent,
@@ -22,6 +26,7 @@ import type { GuestCounters, PoolCounters } from '../native/counters.js';
 import { type RingStatus, Session, type SessionEnd } from '../vhost-user/session.js';
 import { encodeConfigSpace } from './config-space.js';
 import { addDeviceCounters } from './device-totals.js';
+import { DISK_FEATURES, encodeDiskConfigSpace } from './disk.js';
 
 /** Rings stopped this long with pages held are worth a line: the guest may never come back for them. */
 export const STOPPED_WARNING_MS = 10 * 60e3;
@@ -46,6 +51,7 @@ export type GuestState = 'absent' | 'orphaned' | 'connected' | 'running';
 
 export interface GuestStatus {
   name: string;
+  personality: 'tmem' | 'blk';
   state: GuestState;
   socket: string;
   peerPid: number | null;
@@ -54,7 +60,8 @@ export interface GuestStatus {
   requestQueues: number;
   maxPools: number;
   maxPagesPerRequest: number;
-  orphanTimeoutMs: number;
+  /** null: never. */
+  orphanTimeoutMs: number | null;
   targetPages: number | null;
   connectionsTotal: number;
   connectionsRefusedTotal: number;
@@ -88,6 +95,8 @@ export class Guest {
   #frontEndErrorsTotal = 0;
   /** The last drop of its pools, done or under way. */
   #dropped: Promise<void> = Promise.resolve();
+  /** No front end, and pools may be kept. */
+  #orphaned = false;
   #orphanTimer: NodeJS.Timeout | undefined;
   #stoppedTimer: NodeJS.Timeout | undefined;
   #schedulingRefusalSaid = false;
@@ -162,21 +171,27 @@ export class Guest {
       return;
     }
     clearTimeout(this.#orphanTimer);
-    this.#orphanTimer = undefined;
+    this.#orphaned = false;
     this.#connectionsTotal += 1;
     this.#log.info({ peerPid: pid }, 'front end connected');
     this.#session = { session, peerPid: pid, ended: this.#run(session, pid) };
   }
 
   #openSession(connection: FdConnection): Session {
-    const queueCount = this.#config.requestQueueCount + 1;
-    const { maxPagesPerRequest } = this.#config;
+    const { maxPagesPerRequest, requestQueueCount, disk } = this.#config;
+    const queueCount = disk ? requestQueueCount : requestQueueCount + 1;
     const session = new Session({
       native: this.#native,
       connection,
       openDevice: (onEvent) =>
-        new this.#native.Device(this.#store, this.#id, { maxPagesPerRequest, queueCount, onEvent }),
+        new this.#native.Device(this.#store, this.#id, {
+          maxPagesPerRequest,
+          queueCount,
+          ...(disk && { disk: { pageCount: disk.pageCount, serial: this.name } }),
+          onEvent,
+        }),
       queueCount,
+      deviceFeatures: disk ? DISK_FEATURES : 0n,
       configSpace: () => this.#configSpace(),
       onDeviceEvent: (event) => this.#onDeviceEvent(event),
       onRingsChange: () => this.#watchStopped(session.running),
@@ -206,15 +221,16 @@ export class Guest {
   }
 
   async #orphan(): Promise<void> {
-    if (this.#config.orphanTimeoutMs === 0) return this.#dropPools('connection closed');
-    this.#orphanTimer = setTimeout(() => {
-      this.#orphanTimer = undefined;
-      void this.#dropPools('orphan timeout');
-    }, this.#config.orphanTimeoutMs);
+    const { orphanTimeoutMs } = this.#config;
+    if (orphanTimeoutMs === 0) return this.#dropPools('connection closed');
+    this.#orphaned = true;
+    if (orphanTimeoutMs === Number.POSITIVE_INFINITY) return;
+    this.#orphanTimer = setTimeout(() => void this.#dropPools('orphan timeout'), orphanTimeoutMs);
   }
 
   #dropPools(reason: string): Promise<void> {
     const { pages } = this.#store.guestCounters(this.#id);
+    this.#orphaned = false;
     this.#dropped = this.#store.dropPools(this.#id).then(() => {
       this.#log.info({ pages, reason }, 'pools dropped');
     });
@@ -223,7 +239,9 @@ export class Guest {
 
   #onDeviceEvent(event: DeviceEvent): void {
     if (event.type === 'session-opened') {
-      this.#log.info('driver opened a session');
+      this.#log.info(this.#config.disk ? 'disk begins, all zeros' : 'driver opened a session');
+    } else if (event.type === 'disk-lost') {
+      this.#log.error({ error: event.reason }, 'disk lost: its requests fail until the guest starts anew');
     } else if (event.type === 'queue-broken') {
       this.#log.warn({ queue: event.queueIndex, error: event.reason }, 'guest broke a queue');
     } else if (event.type === 'ring-silent') {
@@ -237,7 +255,8 @@ export class Guest {
   /** (Re)starts the wait for the warning whenever the rings' state changes. */
   #watchStopped(running: boolean): void {
     clearTimeout(this.#stoppedTimer);
-    if (running) return;
+    // A disk is there to be kept.
+    if (running || this.#config.disk) return;
     this.#stoppedTimer = setTimeout(() => {
       const { pages } = this.#store.guestCounters(this.#id);
       if (pages > 0)
@@ -247,6 +266,7 @@ export class Guest {
   }
 
   #configSpace(): Buffer {
+    if (this.#config.disk) return encodeDiskConfigSpace(this.#config.disk, this.#config.requestQueueCount);
     return encodeConfigSpace({
       requestQueueCount: this.#config.requestQueueCount,
       maxPagesPerRequest: this.#config.maxPagesPerRequest,
@@ -261,6 +281,9 @@ export class Guest {
   tune(tuning: Tuning): void {
     const capPages = tuning.capPages ?? this.#capPages;
     const limitPages = tuning.limitPages ?? this.#limitPages;
+    if (this.#config.disk && tuning.targetPages !== undefined && tuning.targetPages !== null) {
+      throw new ConfigError(`guest.${this.name}.target: allowed: only with personality = "tmem"`);
+    }
     checkLimits({ name: this.name, capPages, limitPages, reservePages: this.#config.reservePages });
     this.#store.updateGuest(this.#id, {
       ...(tuning.weight !== undefined && { weight: tuning.weight }),
@@ -288,6 +311,7 @@ export class Guest {
     const { endpoint } = this.#config;
     return {
       name: this.name,
+      personality: this.#config.disk ? 'blk' : 'tmem',
       state: this.#state(),
       socket: 'path' in endpoint ? endpoint.path : `fd ${endpoint.fd}`,
       peerPid: this.#session?.peerPid ?? null,
@@ -296,7 +320,7 @@ export class Guest {
       requestQueues: this.#config.requestQueueCount,
       maxPools: this.#config.maxPools,
       maxPagesPerRequest: this.#config.maxPagesPerRequest,
-      orphanTimeoutMs: this.#config.orphanTimeoutMs,
+      orphanTimeoutMs: Number.isFinite(this.#config.orphanTimeoutMs) ? this.#config.orphanTimeoutMs : null,
       targetPages: this.#targetPages ?? null,
       connectionsTotal: this.#connectionsTotal,
       connectionsRefusedTotal: this.#connectionsRefusedTotal,
@@ -308,7 +332,7 @@ export class Guest {
 
   #state(): GuestState {
     if (this.#session) return this.#session.session.running ? 'running' : 'connected';
-    return this.#orphanTimer ? 'orphaned' : 'absent';
+    return this.#orphaned ? 'orphaned' : 'absent';
   }
 
   #deviceCounters(): DeviceCounters | undefined {

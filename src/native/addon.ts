@@ -98,9 +98,11 @@ export interface DeviceCounters {
 }
 
 /**
+ * `disk-lost`: the guest goes on with a disk that this service never had; its requests fail until the guest
+ * starts anew.
  * `queue-broken`: the guest broke this queue; the others go on.
  * `memory-lost`: the front end truncated memory it shared; end the session.
- * `session-opened`: the driver sent RESET.
+ * `session-opened`: the driver sent RESET; a disk begins its life, all zeros.
  * `ring-silent`: the queue is kicked and yet nothing appears in its ring; the front end's memory is
  * probably not shared. At most once a start of the ring.
  * `scheduling-refused`: the worker runs with a higher latency than it asked for; at most once a device.
@@ -109,6 +111,7 @@ export type DeviceEvent =
   | { type: 'queue-broken'; queueIndex: number; reason: string }
   | { type: 'memory-lost'; reason: string }
   | { type: 'session-opened' }
+  | { type: 'disk-lost'; reason: string }
   | { type: 'ring-silent'; queueIndex: number; reason: string }
   | { type: 'scheduling-refused'; reason: string };
 
@@ -145,6 +148,8 @@ export interface DeviceOptions {
   maxPagesPerRequest: number;
   /** Control queue included; 1..256. */
   queueCount: number;
+  /** Present: a virtio-blk device, which has no control queue. `serial` is what it answers to GET_ID. */
+  disk?: { pageCount: number; serial: string };
   onEvent: (event: DeviceEvent) => void;
 }
 
@@ -193,7 +198,8 @@ export interface NativeAddon {
   minimumCapacityBytes(): number;
   /**
    * Constants of the wire header without their VIRTIO_TMEM_, SIZEOF_CONFIG, SIZEOF_REQ and SIZEOF_RESP,
-   * and CONFIG_<field> for the offsets in config space; for the test that compares them with ours.
+   * and CONFIG_<field> for the offsets in config space; virtio-blk's after BLK_. For the test that
+   * compares them with ours, and for the driver-side mock.
    */
   wireConstants(): Record<string, number>;
 }

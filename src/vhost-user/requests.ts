@@ -12,7 +12,7 @@
  *   described SET_OWNER, and the ring named has a size and addresses
  */
 
-/** Feature bits of the device. */
+/** Feature bits of the transport. */
 export const Feature = {
   INDIRECT_DESC: 1n << 28n,
   EVENT_IDX: 1n << 29n,
@@ -20,6 +20,7 @@ export const Feature = {
   VERSION_1: 1n << 32n,
 } as const;
 
+/** Of the rings; a device adds its own. */
 export const OFFERED_FEATURES =
   Feature.VERSION_1 | Feature.PROTOCOL_FEATURES | Feature.INDIRECT_DESC | Feature.EVENT_IDX;
 

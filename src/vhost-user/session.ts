@@ -57,7 +57,9 @@ export interface SessionOptions {
   openDevice: (onEvent: (event: DeviceEvent) => void) => NativeDevice;
   /** Control queue included. */
   queueCount: number;
-  /** The 64 bytes as they are now. */
+  /** What the device offers beyond the rings' features. */
+  deviceFeatures: bigint;
+  /** The bytes as they are now, at most MAX_CONFIG_BYTES. */
   configSpace: () => Buffer;
   onDeviceEvent: (event: DeviceEvent) => void;
   onRingsChange: () => void;
@@ -83,6 +85,7 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #device: NativeDevice;
   readonly #vrings: Vring[];
+  readonly #offered: bigint;
   #owned = false;
   #features = 0n;
   #protocolFeatures = 0n;
@@ -95,6 +98,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#offered = OFFERED_FEATURES | options.deviceFeatures;
     this.#device = options.openDevice((event) => this.#onDeviceEvent(event));
     this.#vrings = Array.from({ length: options.queueCount }, (_, index) => new Vring(index, this.#device));
   }
@@ -209,9 +213,9 @@ export class Session {
   }
 
   readonly #handlers: Record<RequestName, Handler> = {
-    GET_FEATURES: () => encodeU64(OFFERED_FEATURES),
+    GET_FEATURES: () => encodeU64(this.#offered),
     SET_FEATURES: ({ payload }) => {
-      this.#features = offeredOnly(decodeU64(payload), OFFERED_FEATURES);
+      this.#features = offeredOnly(decodeU64(payload), this.#offered);
       return undefined;
     },
     GET_PROTOCOL_FEATURES: () => encodeU64(OFFERED_PROTOCOL_FEATURES),
@@ -291,7 +295,7 @@ export class Session {
       return encodeVringState({ index, value: base });
     },
 
-    // Past the 64 bytes the config space reads as zeros: QEMU's config_size may be larger.
+    // Past its end the config space reads as zeros: QEMU's config_size may be larger.
     GET_CONFIG: ({ payload }) => {
       const range = decodeConfigRange(payload);
       const end = range.offset + range.sizeBytes;

@@ -133,6 +133,36 @@ describe('the configuration', () => {
     expect(load(undefined, { fd: ['5'] }).adminSocket).toBeUndefined();
   });
 
+  test('makes a disk of the personality blk, with a reserve of its size, that outlives its connections', () => {
+    const blk = load(guest('personality = "blk"\nsize = "1GiB"')).guests[0];
+    expect(blk).toMatchObject({
+      disk: { pageCount: 262144, blockBytes: 4096 },
+      reservePages: 262144,
+      requestQueueCount: 16,
+      orphanTimeoutMs: Number.POSITIVE_INFINITY,
+    });
+    const swap = load(
+      guest(
+        'personality = "blk"\nsize = "8MiB"\nreserve = "8MiB"\nblock_size = 512\nqueues = 1\norphan_timeout = "0"',
+      ),
+    ).guests[0];
+    expect(swap).toMatchObject({
+      disk: { pageCount: 2048, blockBytes: 512 },
+      reservePages: 2048,
+      requestQueueCount: 1,
+      orphanTimeoutMs: 0,
+    });
+  });
+
+  test('takes a disk from a flag', () => {
+    const [disk] = load(undefined, { disk: ['/t/swap=0.sock=64MiB'] }).guests;
+    expect(disk).toMatchObject({
+      name: 'swap',
+      endpoint: { path: '/t/swap=0.sock' },
+      disk: { pageCount: 16384 },
+    });
+  });
+
   test('takes none for a cap, a limit', () => {
     expect(load(guest('cap = "none"\nlimit = "none"')).guests[0]).toMatchObject({
       capPages: 0,
@@ -208,6 +238,33 @@ describe('bad input is told the key, the value and what is allowed:', () => {
       guest('[admin]\nsocket = "/s/web.sock"'),
       'allowed: a socket of its own (this is that of the admin API)',
     ],
+    [
+      guest('personality = "nvme"'),
+      'guest.web.personality: "nvme" is not allowed; allowed: one of tmem, blk',
+    ],
+    [guest('size = "1MiB"'), 'guest.web.size: allowed: only with personality = "blk"'],
+    [guest('block_size = 512'), 'guest.web.block_size: allowed: only with personality = "blk"'],
+    [guest('personality = "blk"'), 'guest.web.size: missing; allowed: the size of the disk, such as 1GiB'],
+    [
+      guest('personality = "blk"\nsize = 0'),
+      `guest.web.size: 0 is not allowed; allowed: ${wholePages}, above 0`,
+    ],
+    [
+      guest('personality = "blk"\nsize = "2MiB"\nreserve = "1MiB"'),
+      'guest.web.reserve: "1MiB" is not allowed; allowed: none, or the disk\'s size (2MiB)',
+    ],
+    [
+      guest('personality = "blk"\nsize = "2MiB"\nlimit = "1MiB"'),
+      'guest.web.limit: "1MiB" is not allowed; allowed: none, or at least',
+    ],
+    [
+      guest('personality = "blk"\nsize = "2MiB"\nblock_size = 1024'),
+      'guest.web.block_size: 1024 is not allowed; allowed: 512 or 4096',
+    ],
+    [
+      guest('personality = "blk"\nsize = "2MiB"\nmax_pools = 2'),
+      'guest.web.max_pools: allowed: only with personality = "tmem"',
+    ],
     ['store = ', `${file}:1:9: not valid TOML: `],
     ['[a]\n[a]', `${file}:2:`],
   ];
@@ -227,6 +284,9 @@ describe('bad input is told the key, the value and what is allowed:', () => {
       '--socket-path: "/t/ä.sock" is not allowed; allowed: a path whose base name',
     ],
     [{ socketPath: ['/t/a.sock', '/u/a.sock'] }, 'guest: "a" is not allowed; allowed: each guest name once'],
+    [{ disk: ['/t/a.sock'] }, '--disk: "/t/a.sock" is not allowed; allowed: PATH=SIZE'],
+    [{ disk: ['/t/a.sock=1KB'] }, '--disk: size: "1KB" is not allowed; allowed: a size like'],
+    [{ disk: ['/t/ä=1MiB'] }, '--disk: "/t/ä" is not allowed; allowed: a path whose base name'],
     [{ fd: ['2'] }, '--fd: "2" is not allowed; allowed: the number of an inherited socket'],
     [{ fd: ['x'] }, '--fd: "x" is not allowed'],
     [

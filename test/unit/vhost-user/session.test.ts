@@ -25,6 +25,7 @@ import {
 import { FakeDevice } from '../fakes/native.js';
 
 const QUEUE_COUNT = 3;
+const DEVICE_FEATURES = 1n << 6n;
 const CONFIG = Buffer.from(Array.from({ length: 64 }, (_, index) => index + 1));
 
 class Rig {
@@ -55,6 +56,7 @@ class Rig {
         return this.device;
       },
       queueCount: QUEUE_COUNT,
+      deviceFeatures: DEVICE_FEATURES,
       configSpace: () => CONFIG,
       onDeviceEvent: (event) => this.events.push(event),
       onRingsChange: () => {},
@@ -269,7 +271,7 @@ describe('the header', () => {
   test('may arrive a byte at a time', async () => {
     const rig = new Rig();
     for (const byte of message(1)) rig.connection.send(Buffer.from([byte]));
-    expect(await rig.connection.reply(0)).toEqual(message(1, u64(OFFERED_FEATURES), 0x4));
+    expect(await rig.connection.reply(0)).toEqual(message(1, u64(OFFERED_FEATURES | DEVICE_FEATURES), 0x4));
   });
 });
 
@@ -400,7 +402,7 @@ describe('a session', () => {
     rig.send('GET_STATUS');
     await rig.settled();
     expect(rig.connection.written.map((reply) => [reply.readUInt32LE(0), reply.subarray(12)])).toEqual([
-      [1, u64(OFFERED_FEATURES)],
+      [1, u64(OFFERED_FEATURES | DEVICE_FEATURES)],
       [15, u64(OFFERED_PROTOCOL_FEATURES)],
       [17, u64(QUEUE_COUNT)],
       [36, u64(MAX_MEMORY_REGIONS)],
