@@ -56,7 +56,7 @@ Disk::Result Disk::read(uint64_t offset, uint64_t sizeBytes, SegmentCursor to) {
 Disk::Result Disk::write(uint64_t offset, uint64_t sizeBytes, SegmentCursor from, const GuestMemory& memory) {
   while (sizeBytes > 0) {
     const Piece piece = pieceAt(offset, sizeBytes);
-    if (!piece.whole() && stage(piece.page) != Status::kOk) return Result::kFailed;
+    if (!piece.whole() && !staged(stage(piece.page))) return Result::kFailed;
     from.read(context_.page() + piece.offset, piece.sizeBytes);
     if (memory.lost()) return Result::kMemoryLost;
     if (put(piece.page) != Status::kOk) return Result::kFailed;
@@ -98,15 +98,16 @@ PageKey Disk::keyOf(uint64_t page) const {
 Status Disk::stage(uint64_t page) {
   GetOp op{.key = keyOf(page), .out = context_.page()};
   store_.get(context_, guest_, {&op, 1});
-  if (op.status != Status::kMiss) return op.status;
-  memset(context_.page(), 0, kPageBytes);
-  return Status::kOk;
+  if (op.status == Status::kMiss) memset(context_.page(), 0, kPageBytes);
+  return op.status;
 }
 
 Status Disk::put(uint64_t page) { return store_.put(context_, guest_, keyOf(page)); }
 
 Disk::Result Disk::zeroPiece(const Piece& piece) {
-  if (stage(piece.page) != Status::kOk) return Result::kFailed;
+  const Status status = stage(piece.page);
+  if (status == Status::kMiss) return Result::kDone;
+  if (status != Status::kOk) return Result::kFailed;
   memset(context_.page() + piece.offset, 0, piece.sizeBytes);
   return put(piece.page) == Status::kOk ? Result::kDone : Result::kFailed;
 }

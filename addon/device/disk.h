@@ -65,8 +65,9 @@ class Disk {
   static Piece pieceAt(uint64_t offset, uint64_t leftBytes);
 
   PageKey keyOf(uint64_t page) const;
-  // Into the staging page: the page as it is, zeros for one that is not there.
+  // Into the staging page: the page as it is, or zeros and kMiss for one that is not there.
   Status stage(uint64_t page);
+  static bool staged(Status status) { return status == Status::kOk || status == Status::kMiss; }
   Status put(uint64_t page);
   Result zeroPiece(const Piece& piece);
   Result forget(uint64_t firstPage, uint64_t endPage);

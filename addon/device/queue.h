@@ -21,7 +21,7 @@ struct Queue {
   OwnedFd kick;  // absent: the ring is looked at every millisecond
   OwnedFd call;  // absent: no interrupts
   bool started = false;
-  uint16_t firstIndex = 0;  // where the ring stood when it was started
+  bool beganAtZero = true;  // when it was started; else the driver had used it before
   bool enabled = false;
   bool broken = false;  // the guest broke it; until it is started anew
   // Kicks since the start while no chain was ever seen. More than what a front

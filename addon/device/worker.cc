@@ -86,7 +86,7 @@ std::unique_ptr<BlkRequests> Worker::makeBlkRequests(GuestId guest, DiskOptions 
   BlkRequests::Hooks hooks;
   hooks.everyRingBeganAtZero = [this] {
     return std::all_of(queues_.begin(), queues_.end(),
-                       [](const Queue& queue) { return !queue.started || queue.firstIndex == 0; });
+                       [](const Queue& queue) { return !queue.started || queue.beganAtZero; });
   };
   hooks.lifeBegun = [this] { emit(DeviceEvent::Type::kSessionOpened, 0, {}); };
   hooks.lifeLost = [this] {
@@ -332,7 +332,7 @@ Outcome Worker::startVring(uint16_t index, VringSetup setup) {
   if (Outcome outcome = setKick(index, std::move(setup.kick)); !outcome.error.empty()) return outcome;
   setCall(index, std::move(setup.call));
   queue.started = true;
-  queue.firstIndex = queue.vring.consumedIndex();
+  queue.beganAtZero = setup.layout.lastAvailableIndex == 0 && queue.vring.consumedIndex() == 0;
   if (blkRequests_) blkRequests_->ringStarted();
   queue.broken = false;
   queue.silentKicks = 0;

@@ -41,10 +41,13 @@ async function makeRunFolder(cache: string): Promise<string> {
   return mkdtemp(path.join(runs, `${now}-`));
 }
 
-/** A sparse file that takes all of the workload. */
+/** Takes all of the workload. */
+const diskMiB = (workloadMiB: number): number => workloadMiB + 128;
+
+/** A sparse file. */
 async function makeSwapDisk(file: string, workloadMiB: number): Promise<void> {
   const disk = await open(file, 'w', 0o600);
-  await disk.truncate((workloadMiB + 128) * 2 ** 20);
+  await disk.truncate(diskMiB(workloadMiB) * 2 ** 20);
   await disk.close();
 }
 
@@ -71,14 +74,16 @@ async function runWorkload(
   const removeDisk = () => rm(swapDiskPath, { force: true });
   surroundings.closers.add(removeDisk);
   surroundings.say(`booting the guest (${follow.name}; console: ${consolePath})`);
-  await makeSwapDisk(swapDiskPath, common.workload?.megabytes ?? 0);
+  // With the service's disk there is no other to swap to.
+  const ownDisk = common.diskPath === undefined;
+  if (ownDisk) await makeSwapDisk(swapDiskPath, common.workload?.megabytes ?? 0);
   const onLine = async (line: string) => {
     report.take(line);
     if (line.startsWith('phase ')) surroundings.say(`  ${line.slice('phase '.length)}`);
     if (line === 'held') await follow.onHeld?.();
     if (line.startsWith('done')) await follow.onDone?.();
   };
-  await runGuest({ ...common, mode: 'run', consolePath, swapDiskPath, onLine });
+  await runGuest({ ...common, mode: 'run', consolePath, ...(ownDisk && { swapDiskPath }), onLine });
   await removeDisk();
   return { report, guest: guestResult(report, complaintsIn(await readFile(consolePath, 'latin1'))) };
 }
@@ -120,17 +125,24 @@ export async function runLab(
     folder: socketFolder,
     guestName,
     ...(options.memory === undefined ? {} : { memory: options.memory }),
+    ...(options.personality === 'blk' && { diskMiB: diskMiB(options.workloadMiB) }),
     logPath: path.join(runFolder, 'service.log'),
     signal,
   });
   closers.add(() => service.close());
-  const withDevice: CommonRun = { ...common, devicePath: service.devicePath };
+  const withDevice: CommonRun = {
+    ...common,
+    ...(options.personality === 'blk'
+      ? { diskPath: service.devicePath }
+      : { devicePath: service.devicePath }),
+  };
 
   if (options.shell) {
     const swapDiskPath = path.join(runFolder, 'swap.raw');
+    const ownDisk = withDevice.diskPath === undefined;
     closers.add(() => rm(swapDiskPath, { force: true }));
-    await makeSwapDisk(swapDiskPath, options.workloadMiB);
-    await runGuest({ ...withDevice, mode: 'shell', swapDiskPath, onLine: () => {} });
+    if (ownDisk) await makeSwapDisk(swapDiskPath, options.workloadMiB);
+    await runGuest({ ...withDevice, mode: 'shell', ...(ownDisk && { swapDiskPath }), onLine: () => {} });
     return undefined;
   }
 
@@ -152,6 +164,7 @@ export async function runLab(
   if (held === undefined || done === undefined) throw new Error('the guest gave no result');
   return {
     kernel: options.kernel,
+    personality: options.personality,
     accel: choice.accelerator,
     cpus: options.cpus,
     guest_memory_bytes: options.guestMemoryMiB * 2 ** 20,

@@ -5,7 +5,11 @@ import { parseSizeBytes, sizeSyntax } from '../../src/config/quantity.js';
 /** The guest kernels the lab can make. */
 export const kernels = ['5.10'] as const;
 
+/** What the guest is shown. */
+export const personalities = ['tmem', 'blk'] as const;
+
 export interface LabOptions {
+  personality: (typeof personalities)[number];
   /** Size of the service's store, in the service's own notation; absent: the service's default. */
   memory?: string;
   guestMemoryMiB: number;
@@ -67,6 +71,11 @@ export function parseOptions(args: readonly string[]): LabOptions {
     .option('--guest-memory <size>', "the guest's memory", mebibytes(128, 65536), 256)
     .option('--cpus <count>', "the guest's processors", integer(1, 16), 2)
     .addOption(new Option('--kernel <version>', "the guest's kernel").choices(kernels).default('5.10'))
+    .addOption(
+      new Option('--personality <name>', 'what the guest is shown: the tmem device, or a disk it swaps to')
+        .choices(personalities)
+        .default('tmem'),
+    )
     .option(
       '--workload <size>',
       'memory the workload touches; default: 2.5 times that of the guest',
@@ -92,6 +101,7 @@ export function parseOptions(args: readonly string[]): LabOptions {
     guestMemoryMiB: given.guestMemory,
     cpus: given.cpus,
     kernel: given.kernel,
+    personality: given.personality,
     workloadMiB: given.workload ?? Math.ceil(given.guestMemory * workloadPerGuestMemory),
     seed: given.seed,
     baseline: given.baseline,

@@ -21,12 +21,15 @@ export interface GuestMachine {
   qmpPath?: string;
   /** Socket of the service; absent: a guest without the device. */
   devicePath?: string;
+  /** Socket where the service serves a disk, the guest's first. */
+  diskPath?: string;
   workload?: { megabytes: number; processes: number; seed: number };
 }
 
 function kernelCommandLine(guest: GuestMachine): string {
   const words = ['console=ttyS0', 'panic=-1', 'oops=panic', `tmemd.mode=${guest.mode}`];
   words.push(`tmemd.driver=${guest.devicePath === undefined ? 0 : 1}`);
+  words.push(`tmemd.discard=${guest.diskPath === undefined ? 0 : 1}`);
   for (const [name, value] of Object.entries(guest.workload ?? {})) words.push(`tmemd.${name}=${value}`);
   return words.join(' ');
 }
@@ -50,6 +53,10 @@ export function qemuArguments(guest: GuestMachine): string[] {
   args.push('-serial', 'chardev:console');
   args.push('-chardev', `socket,id=channel,path=${quoted(guest.channelPath)}`, '-serial', 'chardev:channel');
   if (guest.qmpPath !== undefined) args.push('-qmp', `unix:${quoted(guest.qmpPath)},server=on,wait=off`);
+  if (guest.diskPath !== undefined) {
+    args.push('-chardev', `socket,id=disk,path=${quoted(guest.diskPath)}`);
+    args.push('-device', `vhost-user-blk-pci,chardev=disk,num-queues=${guest.cpus}`);
+  }
   if (guest.swapDiskPath !== undefined) {
     args.push('-drive', `file=${quoted(guest.swapDiskPath)},if=none,id=swap,format=raw,cache=none`);
     args.push('-device', 'virtio-blk-pci,drive=swap');

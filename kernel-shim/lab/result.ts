@@ -42,6 +42,7 @@ export interface ServiceResult {
 
 export interface LabResult extends GuestResult, FrontswapResult, ServiceResult {
   kernel: string;
+  personality: string;
   accel: string;
   cpus: number;
   guest_memory_bytes: number;

@@ -9,7 +9,7 @@ const cli = path.join(checkout, 'dist/src/cli/main.js');
 const readyTimeoutMs = 20_000;
 
 export interface LabService {
-  /** The vhost-user socket for QEMU. */
+  /** The vhost-user socket for QEMU: of the tmem device or of the disk. */
   readonly devicePath: string;
   /** What `tmemd ctl --json` answers. */
   ask(...question: string[]): Promise<unknown>;
@@ -23,6 +23,8 @@ export interface LabServiceOptions {
   /** For the sockets; a short path. */
   folder: string;
   guestName: string;
+  /** Serves the guest a disk of this size instead of the tmem device. */
+  diskMiB?: number;
   /** The service's --memory; absent: its default. */
   memory?: string;
   logPath: string;
@@ -34,7 +36,11 @@ export async function startService(options: LabServiceOptions): Promise<LabServi
   const devicePath = path.join(options.folder, `${options.guestName}.sock`);
   const adminPath = path.join(options.folder, 'admin.sock');
   const memory = options.memory === undefined ? [] : ['--memory', options.memory];
-  const sockets = ['--socket-path', devicePath, '--admin-socket', adminPath];
+  const device =
+    options.diskMiB === undefined
+      ? ['--socket-path', devicePath]
+      : ['--disk', `${devicePath}=${options.diskMiB}MiB`];
+  const sockets = [...device, '--admin-socket', adminPath];
   const service = execa(process.execPath, [cli, 'serve', ...memory, ...sockets], {
     stdin: 'ignore',
     stdout: 'ignore',

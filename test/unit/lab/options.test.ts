@@ -18,6 +18,7 @@ describe('options of npm run guest', () => {
       cpus: 2,
       guestMemoryMiB: 256,
       kernel: '5.10',
+      personality: 'tmem',
       json: false,
       shell: false,
     });

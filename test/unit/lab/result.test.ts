@@ -40,6 +40,7 @@ const sound: LabResult = {
   },
   ...{
     kernel: '5.10',
+    personality: 'tmem',
     accel: 'tcg',
     cpus: 2,
     seed: 1,
