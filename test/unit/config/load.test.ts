@@ -155,10 +155,10 @@ describe('the configuration', () => {
   });
 
   test('takes a disk from a flag', () => {
-    const [disk] = load(undefined, { disk: ['/t/swap=0.sock=64MiB'] }).guests;
+    const [disk] = load(undefined, { disk: ['/t=0/swap.sock=64MiB'] }).guests;
     expect(disk).toMatchObject({
       name: 'swap',
-      endpoint: { path: '/t/swap=0.sock' },
+      endpoint: { path: '/t=0/swap.sock' },
       disk: { pageCount: 16384 },
     });
   });
