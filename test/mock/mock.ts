@@ -100,6 +100,13 @@ export interface Load {
   flush(pages: Uint32Array): LoadResult;
 }
 
+/** `byStatus` by virtio-blk's statuses; page n of the corpus is page n of the disk. */
+export interface BlkLoad {
+  write(pages: Uint32Array): LoadResult;
+  read(pages: Uint32Array, verify: boolean): LoadResult;
+  discard(pages: Uint32Array): LoadResult;
+}
+
 /** Nanoseconds for the bare arithmetic on those pages of the corpus. */
 export interface Floor {
   put(pages: Uint32Array): number;
@@ -133,6 +140,7 @@ export interface Mock {
   Ring: new (memory: Memory, size: number, regionIndex: number, eventIdx: boolean) => Ring;
   RequestQueue: new (ring: Ring, regionIndex: number, slotCount: number, maxPages: number) => RequestQueue;
   Load: new (ring: Ring, regionIndex: number, depth: number, pool: number, corpusAddress: bigint) => Load;
+  BlkLoad: new (ring: Ring, regionIndex: number, depth: number, corpusAddress: bigint) => BlkLoad;
   Floor: new (memory: Memory, corpusAddress: bigint, pageCount: number) => Floor;
   /** Connects to a path, or takes over a connected descriptor. */
   Socket: new (

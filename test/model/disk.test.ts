@@ -10,6 +10,7 @@
  */
 import { afterEach, describe, expect, test } from 'vitest';
 import { Blk, BlkGuest, type BlkRequest, rangeBytes, SECTOR_BYTES } from '../mock/blk-guest.js';
+import { mock } from '../mock/mock.js';
 import { Service } from '../mock/service.js';
 import { Random } from './random.js';
 
@@ -213,6 +214,20 @@ describe('a disk of the personality blk', () => {
       expect(done.data.equals(model.at(sector, MOST_SECTORS))).toBe(true);
     }
     expect((await running.admin.guest('disk')).counters.rawPages).toBe(DISK_PAGES);
+  });
+
+  test('serves a stream of pages with 32 in flight', async () => {
+    const guest = connect(await serve(), { extraBytes: DISK_PAGES * PAGE_BYTES });
+    const corpus = guest.memory.allocate(3, DISK_PAGES * PAGE_BYTES, PAGE_BYTES);
+    const random = Random.announced('stream of pages');
+    guest.memory.write(corpus, content(random, DISK_PAGES * PAGE_BYTES));
+    const load = new mock.BlkLoad(guest.ring(0), 1, 32, corpus);
+    const pages = Uint32Array.from({ length: DISK_PAGES }, (_, page) => page).sort(() => random.below(3) - 1);
+    expect(load.write(pages).byStatus).toEqual([DISK_PAGES, 0, 0]);
+    expect(load.read(pages, true)).toMatchObject({ byStatus: [DISK_PAGES, 0, 0], mismatches: 0 });
+    expect(load.discard(pages).byStatus).toEqual([DISK_PAGES, 0, 0]);
+    guest.memory.write(corpus, Buffer.alloc(DISK_PAGES * PAGE_BYTES));
+    expect(load.read(pages, true)).toMatchObject({ byStatus: [DISK_PAGES, 0, 0], mismatches: 0 });
   });
 
   test('says who it is, in 20 bytes', async () => {

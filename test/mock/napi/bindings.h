@@ -92,6 +92,7 @@ class RingBinding : public Napi::ObjectWrap<RingBinding> {
 Napi::Function defineSocket(Napi::Env env);
 Napi::Function defineRequestQueue(Napi::Env env);
 Napi::Function defineLoad(Napi::Env env);
+Napi::Function defineBlkLoad(Napi::Env env);
 Napi::Function defineFloor(Napi::Env env);
 
 }  // namespace tmemd::mock

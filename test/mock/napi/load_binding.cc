@@ -1,5 +1,6 @@
-// Load and the bench's Floor for JavaScript: blocking, for timing.
+// Load, BlkLoad and the bench's Floor for JavaScript: blocking, for timing.
 #include "bench/floor/floor.h"
+#include "mock/blk_load.h"
 #include "mock/load.h"
 #include "mock/napi/bindings.h"
 
@@ -7,7 +8,8 @@ namespace tmemd::mock {
 
 namespace {
 
-Napi::Value toObject(Napi::Env env, const Load::Result& result) {
+template <typename Result>
+Napi::Value toObject(Napi::Env env, const Result& result) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("elapsedNs", Napi::Number::New(env, static_cast<double>(result.elapsedNs)));
   Napi::Array byStatus = Napi::Array::New(env, result.byStatus.size());
@@ -62,6 +64,47 @@ class LoadBinding : public Napi::ObjectWrap<LoadBinding> {
   std::unique_ptr<Load> load_;
 };
 
+class BlkLoadBinding : public Napi::ObjectWrap<BlkLoadBinding> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "BlkLoad",
+                       {InstanceMethod("write", &BlkLoadBinding::write),
+                        InstanceMethod("read", &BlkLoadBinding::read),
+                        InstanceMethod("discard", &BlkLoadBinding::discard)});
+  }
+
+  explicit BlkLoadBinding(const Napi::CallbackInfo& info) : Napi::ObjectWrap<BlkLoadBinding>(info) {
+    const auto* ring = RingBinding::Unwrap(info[0].As<Napi::Object>());
+    memory_ = ring->memory();
+    ring_ = ring->ring();
+    guarded(info.Env(), [&] {
+      load_ = std::make_unique<BlkLoad>(*memory_, *ring_, info[1].As<Napi::Number>().Uint32Value(),
+                                        info[2].As<Napi::Number>().Uint32Value(), u64Of(info[3]));
+    });
+  }
+
+ private:
+  Napi::Value write(const Napi::CallbackInfo& info) {
+    return run(info.Env(), [&] { return load_->write(u32sOf(info[0])); });
+  }
+  Napi::Value read(const Napi::CallbackInfo& info) {
+    return run(info.Env(), [&] { return load_->read(u32sOf(info[0]), info[1].ToBoolean()); });
+  }
+  Napi::Value discard(const Napi::CallbackInfo& info) {
+    return run(info.Env(), [&] { return load_->discard(u32sOf(info[0])); });
+  }
+  template <typename Work>
+  Napi::Value run(Napi::Env env, Work work) {
+    BlkLoad::Result result;
+    guarded(env, [&] { result = work(); });
+    return toObject(env, result);
+  }
+
+  std::shared_ptr<GuestMemory> memory_;
+  std::shared_ptr<Ring> ring_;
+  std::unique_ptr<BlkLoad> load_;
+};
+
 // Over pages that lie in guest memory, as those the device is given.
 class FloorBinding : public Napi::ObjectWrap<FloorBinding> {
  public:
@@ -100,6 +143,7 @@ class FloorBinding : public Napi::ObjectWrap<FloorBinding> {
 }  // namespace
 
 Napi::Function defineLoad(Napi::Env env) { return LoadBinding::define(env); }
+Napi::Function defineBlkLoad(Napi::Env env) { return BlkLoadBinding::define(env); }
 Napi::Function defineFloor(Napi::Env env) { return FloorBinding::define(env); }
 
 }  // namespace tmemd::mock

@@ -58,6 +58,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("Ring", RingBinding::define(env));
   exports.Set("RequestQueue", defineRequestQueue(env));
   exports.Set("Load", defineLoad(env));
+  exports.Set("BlkLoad", defineBlkLoad(env));
   exports.Set("Floor", defineFloor(env));
   exports.Set("wire", wireNumbers(env));
   exports.Set("memfd", Napi::Function::New(env, memfd));
