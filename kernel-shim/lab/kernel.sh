@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# kernel.sh VERSION: prints the folder of a guest kernel, making it first when it is not there.
+# kernel.sh VERSION[-VARIANT]: prints the folder of a guest kernel, making it first when it is not there.
 #
 #   bzImage   the kernel
 #   build/    its build tree, as far as building a module against it needs
 #   corpus    8 MiB of the kernel's own source text and machine code, which the guest's workload writes
 #
 # 5.10 is the last kernel series in Debian that lets a module register with both frontswap and cleancache: bullseye's
-# source, `make tinyconfig` and kernel-5.10.config.
+# source, `make tinyconfig` and kernel-5.10.config. A variant adds the lines of its own kernel-VERSION-VARIANT.config.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/artefact.sh"
 . "$lab/debian.sh"
@@ -40,8 +40,10 @@ prune_tree() {
   find tools -mindepth 1 -maxdepth 1 ! -name objtool -exec rm -rf {} +
 }
 
+# make_kernel FOLDER VERSION CONFIG...
 make_kernel() {
-  local folder=$1 version=$2
+  local folder=$1 version=$2 config
+  shift 2
   debian_unpack "$folder/package" bullseye "linux-source-$version"
   mkdir "$folder/build"
   tar -xf "$folder/package/usr/src/linux-source-$version.tar.xz" --strip-components=1 -C "$folder/build"
@@ -49,16 +51,21 @@ make_kernel() {
   cd "$folder/build"
   export KBUILD_BUILD_USER=tmemd KBUILD_BUILD_HOST=lab LC_ALL=C
   make tinyconfig
-  cat "$lab/kernel-$version.config" >>.config
+  cat "$@" >>.config
   make olddefconfig
-  check_configuration "$lab/kernel-$version.config"
+  for config; do check_configuration "$config"; done
   make -j"$(nproc)" bzImage modules
   cp arch/x86/boot/bzImage "$folder/bzImage"
   make_corpus "$folder/corpus"
   prune_tree
 }
 
-version=${1:-5.10}
-[ -f "$lab/kernel-$version.config" ] || die "no such guest kernel: $version"
-artefact "kernel-$version" "$(hash_of "$lab/kernel.sh" "$lab/kernel-$version.config" "$(gcc -dumpfullversion)")" \
-  make_kernel "$version"
+kernel=${1:-5.10}
+version=${kernel%%-*}
+configs=("$lab/kernel-$version.config")
+[ "$kernel" = "$version" ] || configs+=("$lab/kernel-$kernel.config")
+for config in "${configs[@]}"; do
+  [ -f "$config" ] || die "no such guest kernel: $kernel"
+done
+artefact "kernel-$kernel" "$(hash_of "$lab/kernel.sh" "${configs[@]}" "$(gcc -dumpfullversion)")" \
+  make_kernel "$version" "${configs[@]}"

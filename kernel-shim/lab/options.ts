@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { parseSizeBytes, sizeSyntax } from '../../src/config/quantity.js';
 
 /** The guest kernels the lab can make. */
-export const kernels = ['5.10'] as const;
+export const kernels = ['5.10', '5.10-debug'] as const;
 
 /** What the guest is shown. */
 export const personalities = ['tmem', 'blk'] as const;

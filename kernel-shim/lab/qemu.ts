@@ -3,7 +3,7 @@
 export type Accelerator = 'kvm' | 'tcg';
 
 /** What init in the guest does; see the file `init`. */
-export type GuestMode = 'run' | 'shell' | 'probe';
+export type GuestMode = 'run' | 'shell' | 'probe' | 'kunit';
 
 export interface GuestMachine {
   accelerator: Accelerator;
