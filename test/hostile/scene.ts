@@ -1,6 +1,6 @@
 /**
- * Where every hostile test plays: a real service with two guests, an attacker
- * and a bystander. Whatever the attacker does, afterwards
+ * Where every hostile test plays: a real service with an attacker, as a guest
+ * of either personality, and a bystander. Whatever the attacker does, afterwards
  *
  *   - the bystander's pages are what it put, and it can go on putting;
  *   - the service runs, answers its administrator, and its store adds up;
@@ -8,6 +8,7 @@
  *   - it wrote nothing to stderr but log lines (no sanitizer, no stack trace).
  */
 import { expect } from 'vitest';
+import { BlkGuest, type BlkGuestSettings } from '../mock/blk-guest.js';
 import { expectOk, Guest, type GuestSettings, type Key, PAGE_BYTES } from '../mock/guest.js';
 import { wire } from '../mock/mock.js';
 import { Service } from '../mock/service.js';
@@ -71,7 +72,7 @@ export class Scene {
   readonly service: Service;
   readonly bystander: Bystander;
   #baselineFds = 0;
-  readonly #attackers: Guest[] = [];
+  readonly #attackers: { close(): void }[] = [];
 
   private constructor(service: Service) {
     this.service = service;
@@ -81,7 +82,11 @@ export class Scene {
   static async open(): Promise<Scene> {
     const service = await Service.start({
       memory: '128MiB',
-      guests: { attacker: { queues: 2, max_pages_per_request: 8, max_pools: 20 }, bystander: { queues: 2 } },
+      guests: {
+        attacker: { queues: 2, max_pages_per_request: 8, max_pools: 20 },
+        disk: { personality: 'blk', size: '8MiB', queues: 2 },
+        bystander: { queues: 2 },
+      },
     });
     const scene = new Scene(service);
     scene.#baselineFds = await scene.#openFds();
@@ -104,6 +109,13 @@ export class Scene {
     const guest = this.attach(settings);
     guest.reset();
     expect(guest.createPool(true)).toBe(0);
+    return guest;
+  }
+
+  /** The attacker as a guest that has a disk. */
+  attachToDisk(settings: BlkGuestSettings = {}): BlkGuest {
+    const guest = new BlkGuest(this.service.socket('disk'), { queues: 2, ...settings });
+    this.#attackers.push(guest);
     return guest;
   }
 
