@@ -26,6 +26,7 @@
 #include <linux/virtio_ring.h>
 
 #include "vtmem.h"
+#include "vtmem_cleancache.h"
 #include "vtmem_frontswap.h"
 
 /* More request queues than this are not used, whatever the device has. */
@@ -216,7 +217,7 @@ static int vtmem_pm_notify(struct notifier_block *nb, unsigned long event,
 		WRITE_ONCE(dev->refuse_puts, true);
 		/* Puts that did not see that yet are inside vtmem_srcu. */
 		synchronize_srcu(&vtmem_srcu);
-		err = vtmem_session_pages(dev, &pages);
+		err = vtmem_session_pages(dev, true, &pages);
 		if (err || pages) {
 			dev_warn(&dev->vdev->dev,
 				 "no hibernation while the host holds pages (%llu, %d): swapoff first\n",
@@ -290,6 +291,7 @@ static int vtmem_probe(struct virtio_device *vdev)
 	err = vtmem_reserve_init(&dev->spares);
 	if (err)
 		goto err_free;
+	vtmem_admission_init(&dev->admission, dev);
 	err = vtmem_create_rings(dev);
 	if (err)
 		goto err_queues;
@@ -305,6 +307,7 @@ static int vtmem_probe(struct virtio_device *vdev)
 	err = vtmem_frontswap_attach(dev);
 	if (err)
 		goto err_notifier;
+	vtmem_cleancache_attach(dev);
 	vtmem_debugfs_create(dev);
 
 	dev_info(&vdev->dev, "%u request queues, reserve %llu, limit %llu pages\n",
@@ -318,6 +321,7 @@ err_queues:
 	vtmem_close_queues(dev);
 	vdev->config->del_vqs(vdev);
 	cancel_work_sync(&dev->config_work);
+	vtmem_admission_free(&dev->admission);
 	vtmem_reserve_free(&dev->spares);
 err_free:
 	vtmem_free(dev);
@@ -338,6 +342,8 @@ static void vtmem_remove(struct virtio_device *vdev)
 	vtmem_close_queues(dev);
 	vtmem_frontswap_detach(dev);
 	synchronize_srcu(&vtmem_srcu);
+	vtmem_cleancache_detach(dev);
+	vtmem_admission_free(&dev->admission);
 
 	vtmem_debugfs_remove(dev);
 	vdev->config->del_vqs(vdev);

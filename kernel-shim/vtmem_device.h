@@ -11,6 +11,7 @@
 #include <linux/virtio.h>
 #include <linux/workqueue.h>
 
+#include "vtmem_admission.h"
 #include "vtmem_object.h"
 #include "vtmem_stats.h"
 
@@ -35,6 +36,7 @@ struct vtmem_queue;
  * @hibernating: what the host holds will not fit the memory image
  * @pm_notifier: learns of hibernation before it starts
  * @spares:	objects and chunks for puts
+ * @admission:	which clean pages are put
  * @stats:	per-CPU counters
  * @debugfs:	their directory
  */
@@ -57,6 +59,7 @@ struct vtmem_device {
 	struct notifier_block pm_notifier;
 
 	struct vtmem_reserve spares;
+	struct vtmem_admission admission;
 
 	struct vtmem_stats __percpu *stats;
 	struct dentry *debugfs;

@@ -1,6 +1,10 @@
 /** The command line of `npm run guest`. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { parseSizeBytes, sizeSyntax } from '../../src/config/quantity.js';
+import type { Job } from './qemu.js';
+
+/** What the guest can be made to do. */
+export const jobs: readonly Job[] = ['swap', 'files'];
 
 /** The guest kernels the lab can make. */
 export const kernels = ['5.10', '5.10-debug'] as const;
@@ -15,8 +19,13 @@ export interface LabOptions {
   guestMemoryMiB: number;
   cpus: number;
   kernel: (typeof kernels)[number];
-  /** Anonymous memory the workload touches; follows the guest's memory when not given. */
+  job: Job;
+  /** Anonymous memory or files the workload touches; follows the guest's memory when not given. */
   workloadMiB: number;
+  /** Of a file that job `files` reads once, in between; 0: none. */
+  streamMiB: number;
+  /** The guest's reserve in the service, in the service's own notation; absent: none. */
+  reserve?: string;
   seed: number;
   baseline: boolean;
   json: boolean;
@@ -25,8 +34,8 @@ export interface LabOptions {
   timeoutSeconds: number;
 }
 
-/** 640 MiB for a guest of 256 MiB, and in proportion. */
-const workloadPerGuestMemory = 2.5;
+/** 640 MiB of anonymous memory for a guest of 256 MiB, or 512 MiB of files, and in proportion. */
+const workloadPerGuestMemory = { swap: 2.5, files: 2 };
 
 function integer(minimum: number, maximum: number): (text: string) => number {
   return (text) => {
@@ -76,10 +85,21 @@ export function parseOptions(args: readonly string[]): LabOptions {
         .choices(personalities)
         .default('tmem'),
     )
+    .option('--reserve <size>', "the guest's reserve in the service; default: none", serviceSize)
+    .addOption(
+      new Option('--job <name>', 'what the guest does: swap, or read files')
+        .choices([...jobs])
+        .default('swap'),
+    )
     .option(
       '--workload <size>',
-      'memory the workload touches; default: 2.5 times that of the guest',
-      mebibytes(1, 1 << 20),
+      'memory or files the workload touches; default: 2.5 times the memory of the guest, files twice',
+      mebibytes(16, 1 << 18),
+    )
+    .option(
+      '--stream <size>',
+      'job files also reads a file of this size once, between other reads',
+      mebibytes(1, 1 << 18),
     )
     .option(
       '--seed <number>',
@@ -87,7 +107,7 @@ export function parseOptions(args: readonly string[]): LabOptions {
       integer(0, Number.MAX_SAFE_INTEGER),
       1,
     )
-    .option('--baseline', 'also run the same guest swapping to its disk alone, and compare', false)
+    .option('--baseline', 'also run the same guest with its disks alone, and compare', false)
     .addOption(new Option('--json', 'print one JSON document on stdout').default(false).conflicts('shell'))
     .option('--shell', 'an interactive shell in the guest instead of the workload', false)
     .option('--timeout <seconds>', 'cut a guest off after this time', integer(1, 86400), 600)
@@ -102,7 +122,10 @@ export function parseOptions(args: readonly string[]): LabOptions {
     cpus: given.cpus,
     kernel: given.kernel,
     personality: given.personality,
-    workloadMiB: given.workload ?? Math.ceil(given.guestMemory * workloadPerGuestMemory),
+    job: given.job,
+    workloadMiB: given.workload ?? Math.ceil(given.guestMemory * workloadPerGuestMemory[given.job as Job]),
+    streamMiB: given.stream ?? 0,
+    ...(given.reserve === undefined ? {} : { reserve: given.reserve }),
     seed: given.seed,
     baseline: given.baseline,
     json: given.json,
