@@ -1,26 +1,64 @@
 /**
- * Pages of real memory, made on the spot (native/corpus.h says what each corpus
- * is): unique, compressible, not same-filled, in the order found, so that the
- * service has to do all of its work on each.
+ * Corpora: pages of real memory and files, made on the spot by `collect`
+ * (collect/collect.cc says which there are), once a run, into a file every trial
+ * then reads.
  */
-import { spawnSync } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from '../src/native/load.js';
+import { dumpGuestMemory } from './guest-memory.js';
+import { progress } from './trial.js';
 
 export const PAGE_BYTES = 4096;
 const FEWEST_PAGES = 2048;
 
-/** Writes at most that many pages to `file`; how many it were. Throws with what is missing. */
-export function collectCorpus(spec: string, pageCount: number, file: string): number {
-  const collector = join(packageRoot(), 'build', 'bench', 'collect');
-  if (!existsSync(collector)) throw new Error(`${collector} is missing: run \`npm run build\` first`);
-  const run = spawnSync(collector, [spec, String(pageCount), file], { cwd: packageRoot(), encoding: 'utf8' });
-  if (run.status !== 0) throw new Error(run.stderr.trim().replace(/^collect: /, '') || 'no corpus collected');
+export interface Corpus {
+  /** As asked for. */
+  name: string;
+  pages: number;
+  /** Raw pages; FILE.stubborn beside it unless it is a mix. */
+  file: string;
+}
+
+/** Makes corpora in a folder that goes when `work` is done. */
+export async function withCorpora<Result>(
+  work: (collect: (spec: string, pagesMax: number) => Promise<Corpus>) => Promise<Result>,
+): Promise<Result> {
+  const folder = mkdtempSync(join(tmpdir(), 'tmemd-bench-'));
+  let made = 0;
+  try {
+    return await work((spec, pagesMax) => {
+      made += 1;
+      return collect(spec, pagesMax, join(folder, `corpus-${made}`), folder);
+    });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function collect(spec: string, pagesMax: number, file: string, folder: string): Promise<Corpus> {
+  progress(`collecting corpus ${spec}`);
+  const source = /(?:^|:)guest$/.test(spec) ? `file:${await dumpGuestMemory(pagesMax, folder)}` : undefined;
+  await runCollector(source === undefined ? spec : spec.replace(/guest$/, source), pagesMax, file);
   const pages = statSync(file).size / PAGE_BYTES;
-  if (pages < FEWEST_PAGES)
+  if (pages < FEWEST_PAGES) {
     throw new Error(`corpus ${spec} has ${pages} pages here, needed: ${FEWEST_PAGES}`);
-  return pages;
+  }
+  return { name: spec, pages, file };
+}
+
+function runCollector(spec: string, pagesMax: number, file: string): Promise<void> {
+  const collector = join(packageRoot(), 'build', 'bench', 'collect');
+  if (!existsSync(collector)) throw new Error(`${collector} is missing: run \`npm run bench\``);
+  return new Promise((resolve, reject) => {
+    const args = [spec, String(pagesMax), file];
+    execFile(collector, args, { cwd: packageRoot() }, (error, _stdout, stderr) => {
+      if (error) reject(new Error(stderr.trim().replace(/^collect: /, '') || error.message));
+      else resolve();
+    });
+  });
 }
 
 /** 0 to count - 1 in an order that depends on the seed alone. */

@@ -1,29 +1,39 @@
-/** A report as a person or as a program reads it. */
+/** A document as a person reads it. */
 import Table from 'cli-table3';
+import type { Document } from './document.js';
+import { type Figure, isSeries } from './figure.js';
 
-type Cell = string | number | boolean;
-
-/** Nested members become `outer.inner` rows. */
-function rows(report: object, prefix = ''): [name: string, value: Cell][] {
-  return Object.entries(report).flatMap(([name, value]): [string, Cell][] => {
-    if (typeof value === 'object' && value !== null) {
-      if (isSpread(value)) return [[prefix + name, `${value.median} (${value.low} to ${value.high})`]];
-      return rows(value, `${prefix}${name}.`);
-    }
-    return value === undefined ? [] : [[prefix + name, value as Cell]];
+export function formatDocument(document: Document): string {
+  const { machine, kernel, node, commit, load, corpus, settings } = document;
+  const lines = [
+    `${document.bench}: commit ${commit}, ${machine}, Linux ${kernel}, Node ${node}, load ${load}`,
+    `corpus ${corpus.name}, ${corpus.pages} pages; ${point(settings)}`,
+  ];
+  const table = new Table({
+    head: ['', 'at', 'median', 'low', 'high'],
+    colAligns: ['left', 'left', 'right', 'right', 'right'],
+    style: { head: [], border: [], compact: true },
   });
+  const shownHere = document.figures.filter(({ name }) => !isSeries(name));
+  for (const figure of shownHere) table.push(row(figure));
+  lines.push(table.toString());
+  const left = document.figures.length - shownHere.length;
+  if (left > 0) lines.push(`${left} samples over time: with --json, or in the chart`);
+  for (const { name, reason } of document.skipped) lines.push(`skipped ${name}: ${reason}`);
+  return `${lines.join('\n')}\n`;
 }
 
-function isSpread(value: object): value is { median: number; low: number; high: number } {
-  return 'median' in value && 'low' in value && 'high' in value;
+function row({ name, at, median, low, high }: Figure): string[] {
+  const spread = low === high ? ['', ''] : [shown(low), shown(high)];
+  return [name, point(at), shown(median), ...spread];
 }
 
-export function printReport(report: object, json: boolean): void {
-  if (json) {
-    process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-    return;
-  }
-  const table = new Table({ style: { head: [], border: [], compact: true } });
-  for (const [name, value] of rows(report)) table.push([name, String(value)]);
-  process.stdout.write(`${table.toString()}\n`);
+function point(at: Record<string, number | string>): string {
+  return Object.entries(at)
+    .map(([axis, value]) => `${axis} ${typeof value === 'number' ? shown(value) : value}`)
+    .join(', ');
+}
+
+function shown(value: number): string {
+  return Number.isInteger(value) ? value.toLocaleString('en') : String(Number(value.toPrecision(4)));
 }

@@ -1,9 +1,10 @@
-// Pages of real memory and files, collected on the spot. None is shipped.
+// A corpus as `collect` wrote it: raw pages, taken as they are.
 #ifndef TMEMD_BENCH_NATIVE_CORPUS_H_
 #define TMEMD_BENCH_NATIVE_CORPUS_H_
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -12,21 +13,17 @@ namespace tmemd::bench {
 using CorpusPage = std::array<std::byte, 4096>;
 
 struct Corpus {
-  std::string name;
-  std::vector<CorpusPage> pages;     // unique, not same-filled, compressible; in the order found
-  std::vector<CorpusPage> stubborn;  // unique pages LZ4 leaves above 3800 bytes
-  double meanLz4Bytes = 0;           // of `pages`
+  std::vector<CorpusPage> pages;
+  std::vector<CorpusPage> stubborn;  // what collect kept apart as hardly compressible
+  // Of each content among `pages` once: LZ4's, 4096 where that does not shrink it,
+  // none where it is same-filled.
+  uint64_t lz4Bytes = 0;
+
+  double meanLz4Bytes() const { return static_cast<double>(lz4Bytes) / static_cast<double>(pages.size()); }
 };
 
-// `spec` is one of
-//   node        the heap of a Node process that has loaded and parsed much
-//   python      the heap of a Python process, likewise
-//   bin         shared libraries and programs of this machine
-//   text        headers and documentation of this machine
-//   pid:N       private writable memory of a running process
-//   file:PATH   raw pages
-// Throws std::runtime_error with what is missing.
-Corpus collect(const std::string& spec, size_t pagesMax);
+// Reads FILE and, where it is there, FILE.stubborn. Throws std::runtime_error.
+Corpus loadCorpus(const std::string& file);
 
 }  // namespace tmemd::bench
 

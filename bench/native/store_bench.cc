@@ -1,16 +1,18 @@
-// The engine's bench: one process, one store at a time, one JSON document.
+// The engine's bench, in a process of its own for every trial (bench/store.ts):
 //
-//   store_bench [--corpus SPEC] [--later SPEC] [--pages N] [--trial NAME]...
+//   store_bench --corpus FILE --trial NAME [--later FILE] [--held N] [--steps N]
 //
-// Corpora: see corpus.h. Trials: put get cheap stubborn density settle flush churn evict
-// giveback threads scale (100 thousand pages and --scale-pages, 8 million by
-// default). Without --trial: all but scale. Progress goes to stderr.
+// FILE as `collect` writes it. Trials: put get cheap stubborn density settle
+// timeline flush churn evict threads scale. --later is the corpus churn shifts to,
+// --steps the operations it does at most; --held the pages scale and flush hold.
+// Prints one JSON array of figures (figures.h).
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <functional>
+#include <map>
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 #include "trials.h"
 
@@ -18,76 +20,68 @@ using namespace tmemd::bench;
 
 namespace {
 
+constexpr size_t kFewestPages = 2048;
+
 struct Arguments {
-  std::string corpus = "bin";
-  std::string later = "text";
-  size_t pages = 65536;
-  size_t scalePages = 8000000;
-  std::vector<std::string> trials;
+  std::string corpus;
+  std::string later;
+  std::string trial;
+  size_t held = 1000000;
+  size_t steps = 10000000;
 };
 
 Arguments parse(int argc, char** argv) {
   Arguments a;
+  const std::map<std::string, std::function<void(const char*)>> known = {
+      {"--corpus", [&](const char* value) { a.corpus = value; }},
+      {"--later", [&](const char* value) { a.later = value; }},
+      {"--trial", [&](const char* value) { a.trial = value; }},
+      {"--held", [&](const char* value) { a.held = std::strtoull(value, nullptr, 10); }},
+      {"--steps", [&](const char* value) { a.steps = std::strtoull(value, nullptr, 10); }},
+  };
   for (int i = 1; i < argc; i += 2) {
-    std::string key = argv[i];
-    if (i + 1 == argc) throw std::runtime_error(key + ": a value is missing");
-    std::string value = argv[i + 1];
-    if (key == "--corpus") {
-      a.corpus = value;
-    } else if (key == "--later") {
-      a.later = value;
-    } else if (key == "--pages") {
-      a.pages = std::stoul(value);
-    } else if (key == "--scale-pages") {
-      a.scalePages = std::stoul(value);
-    } else if (key == "--trial") {
-      a.trials.push_back(value);
-    } else {
-      throw std::runtime_error(key + ": known are --corpus --later --pages --scale-pages --trial");
-    }
-  }
-  if (a.trials.empty()) {
-    a.trials = {"put", "get", "cheap", "stubborn", "density", "settle", "flush", "churn", "evict", "giveback", "threads"};
+    const auto option = known.find(argv[i]);
+    if (option == known.end() || i + 1 == argc)
+      throw std::runtime_error(std::string(argv[i]) + ": unknown, or its value is missing");
+    option->second(argv[i + 1]);
   }
   return a;
 }
 
-void runTrial(const std::string& name, const Arguments& a, const Corpus& corpus, Figures& out) {
-  if (name == "put") return putTrial(corpus, out);
-  if (name == "get") return getTrial(corpus, out);
-  if (name == "cheap") return cheapPutTrial(corpus, out);
-  if (name == "stubborn") return stubbornTrial(corpus, out);
-  if (name == "density") return densityTrial(corpus, out);
-  if (name == "settle") return settleTrial(corpus, out);
-  if (name == "flush") return flushTrial(corpus, out);
-  if (name == "churn") return churnTrial(corpus, collect(a.later, a.pages), out);
-  if (name == "evict") return evictTrial(corpus, out);
-  if (name == "giveback") return giveBackTrial(corpus, out);
-  if (name == "threads") return threadsTrial(corpus, out);
-  if (name == "scale") {
-    scaleTrial(corpus, 100000, "100k", out);
-    return scaleTrial(corpus, a.scalePages, "large", out);
-  }
-  throw std::runtime_error("trial " + name + " is not known");
+Corpus load(const std::string& file) {
+  Corpus corpus = loadCorpus(file);
+  if (corpus.pages.size() >= kFewestPages) return corpus;
+  throw std::runtime_error(file + " has " + std::to_string(corpus.pages.size()) + " pages, needed: " +
+                           std::to_string(kFewestPages));
+}
+
+void runTrial(const Arguments& a, Figures& out) {
+  const std::map<std::string, std::function<void(const Corpus&)>> known = {
+      {"put", [&](const Corpus& corpus) { putTrial(corpus, out); }},
+      {"get", [&](const Corpus& corpus) { getTrial(corpus, out); }},
+      {"cheap", [&](const Corpus& corpus) { cheapPutTrial(corpus, out); }},
+      {"stubborn", [&](const Corpus& corpus) { stubbornTrial(corpus, out); }},
+      {"density", [&](const Corpus& corpus) { densityTrial(corpus, out); }},
+      {"settle", [&](const Corpus& corpus) { settleTrial(corpus, out); }},
+      {"timeline", [&](const Corpus& corpus) { timelineTrial(corpus, out); }},
+      {"flush", [&](const Corpus& corpus) { flushTrial(corpus, a.held, out); }},
+      {"churn", [&](const Corpus& corpus) { churnTrial(corpus, load(a.later), a.steps, out); }},
+      {"evict", [&](const Corpus& corpus) { evictTrial(corpus, out); }},
+      {"threads", [&](const Corpus& corpus) { threadsTrial(corpus, out); }},
+      {"scale", [&](const Corpus& corpus) { scaleTrial(corpus, a.held, out); }},
+  };
+  const auto trial = known.find(a.trial);
+  if (trial == known.end()) throw std::runtime_error("trial '" + a.trial + "' is not known");
+  trial->second(load(a.corpus));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
-    Arguments a = parse(argc, argv);
-    std::fprintf(stderr, "collecting corpus %s\n", a.corpus.c_str());
-    Corpus corpus = collect(a.corpus, a.pages);
-    if (corpus.pages.size() < 2048) throw std::runtime_error("corpus " + a.corpus + " has too few pages here");
     Figures figures;
-    for (const std::string& trial : a.trials) {
-      std::fprintf(stderr, "%s\n", trial.c_str());
-      runTrial(trial, a, corpus, figures);
-    }
-    std::printf("{\"corpus\":\"%s\",\"pages\":%zu,\"stubborn_pages\":%zu,\"mean_lz4_bytes\":%.1f", corpus.name.c_str(),
-                corpus.pages.size(), corpus.stubborn.size(), corpus.meanLz4Bytes);
-    for (const auto& [name, value] : figures) std::printf(",\n \"%s\":%.4f", name.c_str(), value);
-    std::printf("}\n");
+    runTrial(parse(argc, argv), figures);
+    figures.print(stdout);
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "store_bench: %s\n", error.what());

@@ -1,30 +1,32 @@
-// What is measured of the engine. Each trial makes its own store.
+// What is measured of the engine, a file each. Every trial makes its own store.
 #ifndef TMEMD_BENCH_NATIVE_TRIALS_H_
 #define TMEMD_BENCH_NATIVE_TRIALS_H_
 
-#include <map>
-#include <string>
-
+#include "bench_store.h"
 #include "corpus.h"
+#include "figures.h"
+#include "floor.h"
 
 namespace tmemd::bench {
 
-using Figures = std::map<std::string, double>;
-
-// Adds figures named for what they are; times in microseconds or nanoseconds a page
-// as their names say, ratios against the arithmetic floor on the same pages.
 void putTrial(const Corpus& corpus, Figures& out);
 void getTrial(const Corpus& corpus, Figures& out);
 void cheapPutTrial(const Corpus& corpus, Figures& out);
 void stubbornTrial(const Corpus& corpus, Figures& out);
 void densityTrial(const Corpus& corpus, Figures& out);
 void settleTrial(const Corpus& corpus, Figures& out);
-void flushTrial(const Corpus& corpus, Figures& out);
-void churnTrial(const Corpus& corpus, const Corpus& later, Figures& out);
+void timelineTrial(const Corpus& corpus, Figures& out);
+void flushTrial(const Corpus& corpus, size_t pageCount, Figures& out);
+void churnTrial(const Corpus& corpus, const Corpus& later, size_t stepsMax, Figures& out);
 void evictTrial(const Corpus& corpus, Figures& out);
-void giveBackTrial(const Corpus& corpus, Figures& out);
 void threadsTrial(const Corpus& corpus, Figures& out);
-void scaleTrial(const Corpus& corpus, size_t pages, const std::string& label, Figures& out);
+void scaleTrial(const Corpus& corpus, size_t pageCount, Figures& out);
+
+// Random gets, one at a time and in batches, of the pages a store holds under
+// the keys 0 .. keys-1: key k holds page k mod `pages` of the compressed corpus
+// or something as large. Adds NAME_us, NAME_floor_us and NAME_ratio by batch.
+void measureGets(BenchStore& bench, const CompressedCorpus& compressed, size_t pages, size_t keys,
+                 std::span<const size_t> batches, const std::string& name, Figures& out);
 
 }  // namespace tmemd::bench
 

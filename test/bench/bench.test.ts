@@ -1,8 +1,13 @@
 /** The bench's command line: that it measures, not how fast this machine is. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { execa } from 'execa';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { chunks, shuffled } from '../../bench/corpus.js';
+import type { Document } from '../../bench/document.js';
+import type { Figure } from '../../bench/figure.js';
 import { pairwiseRatio, quantile } from '../../bench/statistics.js';
 import { packageRoot } from '../../src/native/load.js';
 
@@ -34,29 +39,110 @@ describe('random order', () => {
   });
 });
 
-describe('bench device', () => {
-  test('reports the figures as one JSON document, every page compared', async () => {
-    const run = await bench('device', '--json', '--corpus', 'bin', '--pages', '4096', '--trials', '2');
-    expect(run.stderr).toContain('trial 2 of 2');
-    expect(run.exitCode).toBe(0);
-    const report = JSON.parse(run.stdout) as Record<string, unknown>;
-    for (const name of ['put_us', 'get_us', 'floor_put_us', 'floor_get_us']) {
-      expect(report[name], name).toBeGreaterThan(0);
+describe('bench', () => {
+  let results = '';
+  beforeAll(() => {
+    results = mkdtempSync(join(tmpdir(), 'tmemd-results-'));
+  });
+  afterAll(() => rmSync(results, { recursive: true, force: true }));
+
+  const measured = async (...args: string[]): Promise<Document> => {
+    const run = await bench(...args, '--json', '--pages', '2048', '--trials', '1', '--results', results);
+    expect(run.exitCode, run.stderr).toBe(0);
+    const document = JSON.parse(run.stdout) as Document;
+    expect(document).toMatchObject({ schema: 1, bench: args[0], corpus: { pages: 2048 } });
+    expect(document.commit).toMatch(/^[0-9a-f]{7,}\+?$|^unknown/);
+    return document;
+  };
+  const value = (document: Document, name: string, at: Figure['at'] = {}): number => {
+    const found = document.figures.find((one) => one.name === name && isDeepStrictEqual(one.at, at));
+    expect(found, `${name} at ${JSON.stringify(at)}`).toBeDefined();
+    return found?.median ?? Number.NaN;
+  };
+
+  test('device: each depth measured against the floor, every page compared', async () => {
+    const document = await measured('device', '--corpus', 'bin', '--depth', '1,64');
+    for (const depth of [1, 64]) {
+      for (const name of [
+        'put_us',
+        'get_us',
+        'floor_put_us',
+        'floor_get_us',
+        'put_ratio',
+        'depth1_get_p99_us',
+      ]) {
+        expect(value(document, name, { depth }), name).toBeGreaterThan(0);
+      }
     }
-    expect(report).toMatchObject({ corpus: 'bin', depth: 64, trials: 2 });
-    expect(report.commit).toMatch(/^[0-9a-f]{7,}\+?$|^unknown/);
+    expect(value(document, 'lz4_bytes', { depth: 64 })).toBeLessThan(4096);
+  });
+
+  test('store: every measure reports', async () => {
+    const document = await measured('store', '--corpus', 'bin', '--object-pages', '4096');
+    for (const name of [
+      'put_growing',
+      'put_warm',
+      'same_filled_put',
+      'duplicate_put',
+      'random_bytes_put',
+      'evicting_put',
+    ]) {
+      expect(value(document, `${name}_ratio`), name).toBeGreaterThan(0);
+    }
+    expect(value(document, 'get_ratio', { batch: 16 })).toBeGreaterThan(0);
+    expect(value(document, 'duplicates_found_share')).toBeGreaterThan(0.99);
+    expect(value(document, 'evicted_pages_a_put')).toBeGreaterThan(0.5);
+    expect(value(document, 'flush_object_ns', { object_pages: 4096 })).toBeGreaterThan(0);
+    expect(value(document, 'threads_speedup', { threads: 1 })).toBe(1);
+  });
+
+  test('density: mixes cost what is left of them, memory is sampled over time', async () => {
+    const document = await measured('density', '--corpus', 'bin');
+    const own = value(document, 'lz4_bytes', { mix: '0,0,0' });
+    const withZeros = value(document, 'lz4_bytes', { mix: '50,0,0' });
+    const withRandom = value(document, 'lz4_bytes', { mix: '0,0,50' });
+    expect(withZeros).toBeLessThan(0.7 * own);
+    expect(withRandom).toBeGreaterThan(own);
+    expect(value(document, 'used_bytes', { mix: '50,0,0' })).toBeGreaterThan(withZeros);
+    expect(value(document, 'density_settled', { cold_share: 1 })).toBeGreaterThan(0);
+    expect(value(document, 'given_back_used_share')).toBeGreaterThan(0);
+    const sizes = document.figures.filter(({ name }) => name === 'timeline_used_bytes');
+    expect(sizes.length).toBeGreaterThan(30);
+    expect(Math.max(...sizes.map(({ median }) => median))).toBeGreaterThan(2 * (sizes[0]?.median ?? 0));
+  });
+
+  test('churn and scale: from one corpus to another, at each size', async () => {
+    const churn = await measured('churn', '--corpus', 'bin', '--later', 'text', '--steps', '10000');
+    expect(value(churn, 'churn_density', { steps: 10_000 })).toBeGreaterThan(1);
+    const scale = await measured('scale', '--corpus', 'bin', '--held', '4096,8192');
+    for (const held of [4096, 8192]) {
+      expect(value(scale, 'scale_put_us', { held })).toBeGreaterThan(0);
+      expect(value(scale, 'scale_get_us', { held, batch: 16 })).toBeGreaterThan(0);
+    }
+  });
+
+  test('a readable table names machine, commit, corpus and settings', async () => {
+    const args = ['scale', '--corpus', 'mix:10,20,30:bin', '--pages', '2048', '--held', '4096'];
+    const run = await bench(...args, '--results', results);
+    expect(run.exitCode, run.stderr).toBe(0);
+    expect(run.stdout).toMatch(/^scale: commit \S+, .* Linux /);
+    expect(run.stdout).toContain('corpus mix:10,20,30:bin, 2048 pages');
+    expect(run.stdout).toMatch(/scale_put_us +│ held 4,096 +│ +[\d.]+ /);
+    expect(run.stderr).toContain('trial 1 of 1');
   });
 
   test.each([
     [['device', '--pages', '3'], "'3' is invalid. allowed: an integer from 2048 to 16777216"],
     [['device', '--depth', '1000'], 'allowed: an integer from 1 to 85'],
     [['device', '--corpus', 'nothing'], 'corpus nothing: known are node, python'],
+    [['density', '--corpus', 'mix:50,50,1:bin'], 'mix 50,50,1: allowed are three percentages'],
+    [['density', '--corpus', 'file:/nonexistent'], 'cannot read /nonexistent'],
     [['fly'], "unknown command 'fly'"],
   ])('%j is refused in one line', async (args, reason) => {
     const run = await bench(...args);
     expect(run.exitCode).toBe(1);
     expect(run.stderr).toContain(reason);
-    expect(run.stderr).not.toContain(' at ');
+    expect(run.stderr).not.toMatch(/^ +at /m);
     expect(run.stdout).toBe('');
   });
 });

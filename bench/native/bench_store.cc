@@ -1,0 +1,73 @@
+#include "bench_store.h"
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <random>
+
+#include "engine/settler.h"
+
+namespace tmemd {
+
+struct StoreTestAccess {
+  static void settle(Store& store, uint16_t hardAfterRounds, uint16_t coldAfterRounds) {
+    Store::Impl::SettlePolicy policy{hardAfterRounds, coldAfterRounds};
+    store.impl_->settler->settleNow(&policy);
+  }
+};
+
+}  // namespace tmemd
+
+namespace tmemd::bench {
+
+BenchStore::BenchStore(uint64_t capacityBytes) {
+  StoreOptions options;
+  options.capacityBytes = capacityBytes;
+  store = std::make_unique<Store>(options);
+  guest = addGuest("bench");
+}
+
+GuestId BenchStore::addGuest(const std::string& name) {
+  GuestOptions options;
+  options.name = name;
+  const GuestId id = store->addGuest(options);
+  store->reset(id);
+  PoolId pool;
+  store->createPool(id, true, &pool);
+  store->createPool(id, false, &pool);
+  return id;
+}
+
+Status BenchStore::put(size_t i, const CorpusPage& page, PoolId pool) {
+  std::memcpy(context.page(), page.data(), kPageBytes);
+  return store->put(context, guest, key(i, pool));
+}
+
+void BenchStore::putAll(const std::vector<CorpusPage>& pages) {
+  for (size_t i = 0; i < pages.size(); i++) put(i, pages[i]);
+}
+
+uint64_t roomFor(size_t pages) { return pages * kPageBytes + (64 << 20); }
+
+void settleNow(Store& store, uint16_t hardAfterRounds, uint16_t coldAfterRounds) {
+  StoreTestAccess::settle(store, hardAfterRounds, coldAfterRounds);
+}
+
+std::vector<uint32_t> shuffled(size_t count, uint64_t seed) {
+  std::vector<uint32_t> order(count);
+  for (size_t i = 0; i < count; i++) order[i] = static_cast<uint32_t>(i);
+  std::shuffle(order.begin(), order.end(), std::mt19937_64(seed));
+  return order;
+}
+
+double residentBytes() {
+  std::ifstream in("/proc/self/smaps_rollup");
+  std::string word;
+  double kib = 0;
+  while (in >> word) {
+    if (word == "Rss:") in >> kib;
+  }
+  return kib * 1024;
+}
+
+}  // namespace tmemd::bench

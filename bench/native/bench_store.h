@@ -1,0 +1,58 @@
+// The store a trial measures: one guest, a pool of each kind, one thread's
+// context, settling on as it is by default.
+#ifndef TMEMD_BENCH_NATIVE_BENCH_STORE_H_
+#define TMEMD_BENCH_NATIVE_BENCH_STORE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <span>
+#include <vector>
+
+#include "corpus.h"
+#include "engine/store.h"
+
+namespace tmemd::bench {
+
+// Pages between two turns of the floor.
+inline constexpr size_t kChunkPages = 256;
+
+inline constexpr PoolId kPersistentPool = 0;
+inline constexpr PoolId kEphemeralPool = 1;
+
+struct BenchStore {
+  explicit BenchStore(uint64_t capacityBytes);
+
+  GuestId addGuest(const std::string& name);
+
+  // As a swap device names its pages: 1024 to an object.
+  static PageKey key(size_t i, PoolId pool = kPersistentPool) {
+    return {pool, {{0, i >> 10, 0}}, static_cast<uint32_t>(i & 1023)};
+  }
+  Status put(size_t i, const CorpusPage& page, PoolId pool = kPersistentPool);
+  // Every page under the key of its number.
+  void putAll(const std::vector<CorpusPage>& pages);
+
+  double usedBytes() const { return static_cast<double>(store->counters().usedBytes); }
+
+  std::unique_ptr<Store> store;
+  GuestId guest{};
+  WorkerContext context;
+};
+
+// A capacity that takes that many pages of any content.
+uint64_t roomFor(size_t pages);
+
+// Recompresses at once, instead of waiting for pages to be cold: those untouched
+// for that many of the settler's rounds. 0xffff: none.
+void settleNow(Store& store, uint16_t hardAfterRounds, uint16_t coldAfterRounds);
+
+// 0 to count - 1 in an order that depends on the seed alone.
+std::vector<uint32_t> shuffled(size_t count, uint64_t seed);
+
+// Of this process.
+double residentBytes();
+
+}  // namespace tmemd::bench
+
+#endif  // TMEMD_BENCH_NATIVE_BENCH_STORE_H_
