@@ -26,11 +26,9 @@
 #include <linux/virtio_ring.h>
 
 #include "vtmem.h"
-#include "vtmem_cleancache.h"
+#include "vtmem_compat.h"
 #include "vtmem_frontswap.h"
-
-/* More request queues than this are not used, whatever the device has. */
-#define MAX_REQUEST_QUEUES	16U
+#include "vtmem_swapdev.h"
 
 struct srcu_struct vtmem_srcu;
 struct workqueue_struct *vtmem_workqueue;
@@ -104,6 +102,8 @@ static int vtmem_read_config(struct vtmem_device *dev)
 			&nr_queues);
 	virtio_cread_le(vdev, struct virtio_tmem_config, persistent_reserve,
 			&dev->reserve);
+	virtio_cread_le(vdev, struct virtio_tmem_config, max_pages_per_request,
+			&dev->max_pages_per_request);
 	dev->target = VIRTIO_TMEM_NO_TARGET;
 	vtmem_read_limits(dev);
 
@@ -115,12 +115,12 @@ static int vtmem_read_config(struct vtmem_device *dev)
 		dev_err(&vdev->dev, "no persistent pools, nothing to use it for\n");
 		return -EINVAL;
 	}
-	if (!nr_queues) {
-		dev_err(&vdev->dev, "no request queues\n");
+	if (!nr_queues || !dev->max_pages_per_request) {
+		dev_err(&vdev->dev, "no request queues, or none for a page\n");
 		return -EINVAL;
 	}
 	return min3((unsigned int)nr_queues, num_online_cpus(),
-		    MAX_REQUEST_QUEUES);
+		    VTMEM_MAX_QUEUES - 1U);
 }
 
 static void vtmem_config_work(struct work_struct *work)
@@ -147,19 +147,16 @@ static void vtmem_config_changed(struct virtio_device *vdev)
  */
 static int vtmem_create_rings(struct vtmem_device *dev)
 {
-	struct virtqueue *vqs[1 + MAX_REQUEST_QUEUES];
-	vq_callback_t *callbacks[1 + MAX_REQUEST_QUEUES];
-	const char *names[1 + MAX_REQUEST_QUEUES];
+	struct virtqueue *vqs[VTMEM_MAX_QUEUES];
+	const char *names[VTMEM_MAX_QUEUES];
 	unsigned int i;
 	int err;
 
-	for (i = 0; i < dev->nr_queues; i++) {
-		callbacks[i] = vtmem_queue_callback;
+	for (i = 0; i < dev->nr_queues; i++)
 		names[i] = dev->queues[i].name;
-	}
 	do {
-		err = virtio_find_vqs(dev->vdev, dev->nr_queues, vqs,
-				      callbacks, names, NULL);
+		err = vtmem_find_vqs(dev->vdev, dev->nr_queues, vqs,
+				     vtmem_queue_callback, names);
 	} while (err == -ENOENT && dev->nr_queues > 2 && dev->nr_queues--);
 	if (err)
 		return err;
@@ -217,7 +214,7 @@ static int vtmem_pm_notify(struct notifier_block *nb, unsigned long event,
 		WRITE_ONCE(dev->refuse_puts, true);
 		/* Puts that did not see that yet are inside vtmem_srcu. */
 		synchronize_srcu(&vtmem_srcu);
-		err = vtmem_session_pages(dev, true, &pages);
+		err = vtmem_session_pages(dev, &pages);
 		if (err || pages) {
 			dev_warn(&dev->vdev->dev,
 				 "no hibernation while the host holds pages (%llu, %d): swapoff first\n",
@@ -239,7 +236,7 @@ static void vtmem_free(struct vtmem_device *dev)
 {
 	unsigned int i;
 
-	for (i = 0; dev->queues && i < 1 + MAX_REQUEST_QUEUES; i++)
+	for (i = 0; dev->queues && i < VTMEM_MAX_QUEUES; i++)
 		if (dev->queues[i].requests)
 			vtmem_queue_free(&dev->queues[i]);
 	kfree(dev->queues);
@@ -260,7 +257,7 @@ static struct vtmem_device *vtmem_alloc(struct virtio_device *vdev)
 	INIT_WORK(&dev->config_work, vtmem_config_work);
 	dev->pm_notifier.notifier_call = vtmem_pm_notify;
 	dev->stats = alloc_percpu(struct vtmem_stats);
-	dev->queues = kcalloc(1 + MAX_REQUEST_QUEUES, sizeof(*dev->queues),
+	dev->queues = kcalloc(VTMEM_MAX_QUEUES, sizeof(*dev->queues),
 			      GFP_KERNEL);
 	if (!dev->stats || !dev->queues) {
 		vtmem_free(dev);
@@ -291,7 +288,6 @@ static int vtmem_probe(struct virtio_device *vdev)
 	err = vtmem_reserve_init(&dev->spares);
 	if (err)
 		goto err_free;
-	vtmem_admission_init(&dev->admission, dev);
 	err = vtmem_create_rings(dev);
 	if (err)
 		goto err_queues;
@@ -304,10 +300,10 @@ static int vtmem_probe(struct virtio_device *vdev)
 	err = register_pm_notifier(&dev->pm_notifier);
 	if (err)
 		goto err_queues;
-	err = vtmem_frontswap_attach(dev);
+	err = vtmem_swapdev_wanted() ? vtmem_swapdev_attach(dev) :
+				       vtmem_frontswap_attach(dev);
 	if (err)
 		goto err_notifier;
-	vtmem_cleancache_attach(dev);
 	vtmem_debugfs_create(dev);
 
 	dev_info(&vdev->dev, "%u request queues, reserve %llu, limit %llu pages\n",
@@ -321,7 +317,6 @@ err_queues:
 	vtmem_close_queues(dev);
 	vdev->config->del_vqs(vdev);
 	cancel_work_sync(&dev->config_work);
-	vtmem_admission_free(&dev->admission);
 	vtmem_reserve_free(&dev->spares);
 err_free:
 	vtmem_free(dev);
@@ -341,9 +336,8 @@ static void vtmem_remove(struct virtio_device *vdev)
 	vtmem_kill_queues(dev);
 	vtmem_close_queues(dev);
 	vtmem_frontswap_detach(dev);
+	vtmem_swapdev_detach(dev);
 	synchronize_srcu(&vtmem_srcu);
-	vtmem_cleancache_detach(dev);
-	vtmem_admission_free(&dev->admission);
 
 	vtmem_debugfs_remove(dev);
 	vdev->config->del_vqs(vdev);
@@ -352,9 +346,8 @@ static void vtmem_remove(struct virtio_device *vdev)
 	vtmem_free(dev);
 }
 
-static void vtmem_shutdown(struct device *device)
+static void vtmem_shutdown(struct virtio_device *vdev)
 {
-	struct virtio_device *vdev = dev_to_virtio(device);
 	struct vtmem_device *dev = vdev->priv;
 	unsigned int i;
 
@@ -432,7 +425,7 @@ static struct virtio_device_id vtmem_id_table[] = {
 static struct virtio_driver vtmem_driver = {
 	.driver.name = KBUILD_MODNAME,
 	.driver.owner = THIS_MODULE,
-	.driver.shutdown = vtmem_shutdown,
+	VTMEM_SHUTDOWN,
 	.id_table = vtmem_id_table,
 	.validate = vtmem_validate,
 	.probe = vtmem_probe,
@@ -459,12 +452,17 @@ static int __init vtmem_init(void)
 		err = -ENOMEM;
 		goto err_srcu;
 	}
+	err = vtmem_swapdev_init();
+	if (err)
+		goto err_workqueue;
 	vtmem_id_table[0].device = vtmem_device_id;
 	err = register_virtio_driver(&vtmem_driver);
 	if (err)
-		goto err_workqueue;
+		goto err_swapdev;
 	return 0;
 
+err_swapdev:
+	vtmem_swapdev_exit();
 err_workqueue:
 	destroy_workqueue(vtmem_workqueue);
 err_srcu:
@@ -473,10 +471,11 @@ err_srcu:
 }
 module_init(vtmem_init);
 
-/* Runs only if no device was ever found: frontswap keeps us otherwise. */
+/* Runs only where frontswap was never used: it has no way to let go of us. */
 static void __exit vtmem_exit(void)
 {
 	unregister_virtio_driver(&vtmem_driver);
+	vtmem_swapdev_exit();
 	destroy_workqueue(vtmem_workqueue);
 	cleanup_srcu_struct(&vtmem_srcu);
 }

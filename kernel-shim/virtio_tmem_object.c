@@ -8,19 +8,17 @@
  *		may have dropped an ephemeral page all the same; a page that is
  *		not present is certainly not there
  *   pending	the page is to be flushed, see virtio_tmem_flush.c
- * Both are made by the put that needs them, which must not wait for memory: it
- * takes them from a reserve that a work item keeps full, and is refused in the
- * rare case that the reserve and the free memory are used up.
+ * Both are made by the put that needs them, which must not allocate: it takes
+ * them from a reserve that a work item keeps full, and is refused in the rare
+ * case that the reserve is empty.
  *
  * A chunk of an ephemeral pool goes when none of its bits is set, an object
  * with its last chunk; those of a persistent pool stay until the pool goes,
  * because swap uses the same offsets again and again. Ephemeral chunks are
- * bounded, since there may be very many files: beyond the bound the pages of the
- * oldest are flushed.
+ * bounded, since there may be very many files.
  */
 #include <linux/hash.h>
 #include <linux/jhash.h>
-#include <linux/mm.h>
 #include <linux/slab.h>
 
 #include "vtmem.h"
@@ -28,14 +26,8 @@
 /* 64 chunks are room for 128 MiB of pages not seen before, in about 20 KiB. */
 #define SPARES			64
 
-/* When they are used up: what is free at once, and not the last of it. */
-#define SPARE_GFP	(GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC)
-
-/*
- * Ephemeral chunks of all queues: one for 16 pages of the guest's memory, which
- * is 0.4 % of it. Small files have one each.
- */
-#define RAM_PAGES_PER_EPHEMERAL_CHUNK	16
+/* In a queue; about 2 MiB of guest memory at most. */
+#define MAX_EPHEMERAL_CHUNKS	8192
 
 static u32 vtmem_object_hash(const struct vtmem_pool *pool, const u64 oid[3])
 {
@@ -125,7 +117,7 @@ static struct vtmem_object *vtmem_take_object(struct vtmem_reserve *reserve)
 	}
 	spin_unlock(&reserve->lock);
 	vtmem_reserve_check(reserve);
-	return object ?: kzalloc(sizeof(*object), SPARE_GFP);
+	return object;
 }
 
 static struct vtmem_chunk *vtmem_take_chunk(struct vtmem_reserve *reserve)
@@ -141,7 +133,7 @@ static struct vtmem_chunk *vtmem_take_chunk(struct vtmem_reserve *reserve)
 	}
 	spin_unlock(&reserve->lock);
 	vtmem_reserve_check(reserve);
-	return chunk ?: kzalloc(sizeof(*chunk), SPARE_GFP);
+	return chunk;
 }
 
 /**
@@ -180,15 +172,12 @@ static void vtmem_chunk_free(struct vtmem_queue *q, struct vtmem_chunk *chunk)
 	struct vtmem_object *object = chunk->object;
 
 	rb_erase(&chunk->node, &object->chunks);
-	atomic_long_sub(chunk->nr_present, &object->pool->nr_present);
 	if (chunk->nr_pending) {
 		q->nr_pending -= chunk->nr_pending;
 		list_del(&chunk->link);
 	}
-	if (!object->pool->persistent) {
-		list_del(&chunk->age);
+	if (!object->pool->persistent)
 		q->nr_ephemeral_chunks--;
-	}
 	kfree(chunk);
 }
 
@@ -260,28 +249,6 @@ static void vtmem_chunk_insert(struct vtmem_object *object,
 	rb_insert_color(&chunk->node, &object->chunks);
 }
 
-/*
- * Keeps the ephemeral chunks of a queue in their bounds by flushing the oldest,
- * which goes when its flushes are sent. Returns false if they are not being
- * sent, so that there are already twice as many.
- */
-static bool vtmem_chunk_make_room(struct vtmem_queue *q)
-{
-	unsigned long bound = totalram_pages() / RAM_PAGES_PER_EPHEMERAL_CHUNK /
-			      (q->dev->nr_queues - 1);
-	struct vtmem_chunk *oldest;
-
-	if (q->nr_ephemeral_chunks < bound)
-		return true;
-	oldest = list_first_entry_or_null(&q->ephemeral_chunks,
-					  struct vtmem_chunk, age);
-	if (oldest) {
-		list_move_tail(&oldest->age, &q->ephemeral_chunks);
-		vtmem_flush_set_chunk(q, oldest);
-	}
-	return q->nr_ephemeral_chunks < 2 * bound;
-}
-
 /**
  * vtmem_chunk_get() - find a page's chunk, or make it from the reserve
  * @q:		its queue, locked
@@ -300,7 +267,8 @@ struct vtmem_chunk *vtmem_chunk_get(struct vtmem_queue *q,
 
 	if (chunk)
 		return chunk;
-	if (!pool->persistent && !vtmem_chunk_make_room(q))
+	if (!pool->persistent &&
+	    q->nr_ephemeral_chunks >= MAX_EPHEMERAL_CHUNKS)
 		return NULL;
 	chunk = vtmem_take_chunk(reserve);
 	if (!chunk)
@@ -321,11 +289,36 @@ struct vtmem_chunk *vtmem_chunk_get(struct vtmem_queue *q,
 	chunk->object = object;
 	chunk->first = round_down(key->index, VTMEM_CHUNK_PAGES);
 	vtmem_chunk_insert(object, chunk);
-	if (!pool->persistent) {
-		list_add_tail(&chunk->age, &q->ephemeral_chunks);
+	if (!pool->persistent)
 		q->nr_ephemeral_chunks++;
-	}
 	return chunk;
+}
+
+/**
+ * vtmem_chunk_populate() - make a page's chunk before it is needed
+ * @pool:	its pool
+ * @key:	its key
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int vtmem_chunk_populate(struct vtmem_pool *pool, const struct vtmem_key *key)
+{
+	struct vtmem_queue *q = vtmem_pool_queue(pool, key->oid);
+	struct vtmem_reserve *reserve = &pool->dev->spares;
+	struct vtmem_chunk *chunk;
+
+	for (;;) {
+		spin_lock_irq(&q->lock);
+		chunk = vtmem_chunk_get(q, pool, key);
+		spin_unlock_irq(&q->lock);
+		if (chunk)
+			return 0;
+		vtmem_refill(&reserve->refill_work);
+		if (!READ_ONCE(reserve->nr_chunks) ||
+		    !READ_ONCE(reserve->nr_objects))
+			return -ENOMEM;
+	}
 }
 
 /**
@@ -335,10 +328,8 @@ struct vtmem_chunk *vtmem_chunk_get(struct vtmem_queue *q,
  */
 void vtmem_chunk_set_present(struct vtmem_chunk *chunk, u32 index)
 {
-	if (__test_and_set_bit(index - chunk->first, chunk->present))
-		return;
-	chunk->nr_present++;
-	atomic_long_inc(&chunk->object->pool->nr_present);
+	if (!__test_and_set_bit(index - chunk->first, chunk->present))
+		chunk->nr_present++;
 }
 
 /**
@@ -353,18 +344,7 @@ bool vtmem_chunk_clear_present(struct vtmem_chunk *chunk, u32 index)
 	if (!__test_and_clear_bit(index - chunk->first, chunk->present))
 		return false;
 	chunk->nr_present--;
-	atomic_long_dec(&chunk->object->pool->nr_present);
 	return true;
-}
-
-/**
- * vtmem_chunk_is_present() - may the host have a page?
- * @chunk:	its chunk, of a locked queue
- * @index:	the page
- */
-bool vtmem_chunk_is_present(const struct vtmem_chunk *chunk, u32 index)
-{
-	return test_bit(index - chunk->first, chunk->present);
 }
 
 /**

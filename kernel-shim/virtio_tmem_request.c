@@ -12,17 +12,24 @@
 #include "virtio_tmem_trace.h"
 
 /**
- * vtmem_queue_put_slot() - give a slot back
+ * vtmem_queue_put_slot() - give a slot back, and its further parts
  * @q:		a locked queue
  * @req:	a slot that is not in the ring
  */
 void vtmem_queue_put_slot(struct vtmem_queue *q, struct vtmem_request *req)
 {
+	struct vtmem_request *next;
+
 	lockdep_assert_held(&q->lock);
-	req->state = VTMEM_REQ_FREE;
-	req->pool = NULL;
-	req->page = NULL;
-	list_add(&req->link, req->home);
+	for (; req; req = next) {
+		next = req->next_part;
+		req->next_part = NULL;
+		req->must_finish = false;
+		req->state = VTMEM_REQ_FREE;
+		req->pool = NULL;
+		req->page = NULL;
+		list_add(&req->link, req->home);
+	}
 	if (q->sleepers)
 		wake_up_all(&q->wait);
 }
@@ -44,6 +51,7 @@ struct vtmem_request *vtmem_queue_slot(struct vtmem_queue *q,
 	if (req) {
 		list_del(&req->link);
 		req->detached = false;
+		req->bytes = PAGE_SIZE;
 	}
 	return req;
 }
@@ -60,8 +68,9 @@ struct vtmem_request *vtmem_queue_slot(struct vtmem_queue *q,
  */
 int vtmem_queue_submit(struct vtmem_queue *q, struct vtmem_request *req)
 {
-	struct scatterlist header, data, response, *sgs[3];
+	struct scatterlist header, response, *sgs[2 + VTMEM_MAX_PARTS];
 	struct vtmem_wire *wire = req->wire;
+	struct vtmem_request *part;
 	unsigned int out = 0, in = 0, i;
 	int err;
 
@@ -76,17 +85,21 @@ int vtmem_queue_submit(struct vtmem_queue *q, struct vtmem_request *req)
 
 	sg_init_one(&header, &wire->req, sizeof(wire->req));
 	sg_init_one(&response, &wire->resp, sizeof(wire->resp));
-	if (req->page) {
-		sg_init_table(&data, 1);
-		sg_set_page(&data, req->page, PAGE_SIZE, 0);
-	}
 
 	sgs[out++] = &header;
+	if (req->op != VIRTIO_TMEM_OP_PUT)
+		sgs[out + in++] = &response;
+	for (part = req; part && part->page; part = part->next_part) {
+		sg_init_table(&part->sg, 1);
+		sg_set_page(&part->sg, part->page, part->bytes, 0);
+		sgs[out + in] = &part->sg;
+		if (req->op == VIRTIO_TMEM_OP_PUT)
+			out++;
+		else
+			in++;
+	}
 	if (req->op == VIRTIO_TMEM_OP_PUT)
-		sgs[out++] = &data;
-	sgs[out + in++] = &response;
-	if (req->op == VIRTIO_TMEM_OP_GET)
-		sgs[out + in++] = &data;
+		sgs[out + in++] = &response;
 
 	/* Direct descriptors, room for them: GFP_ATOMIC allocates nothing. */
 	err = virtqueue_add_sgs(q->vq, sgs, out, in, req, GFP_ATOMIC);
@@ -193,8 +206,6 @@ void vtmem_queue_complete(struct vtmem_queue *q, struct vtmem_request *req)
 		if (req->page && req->page != req->own_page)
 			put_page(req->page);
 		vtmem_queue_put_slot(q, req);
-	} else if (req->staged) {
-		vtmem_staged_complete(q, req);
 	} else if (req->detached) {
 		vtmem_queue_put_slot(q, req);
 	} else {

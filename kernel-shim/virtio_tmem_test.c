@@ -342,7 +342,7 @@ static void vtmem_test_reserve_is_refilled(struct kunit *kunit)
 						vtmem_key(SPARES, 0)));
 }
 
-static void vtmem_test_empty_reserve_takes_free_memory(struct kunit *kunit)
+static void vtmem_test_empty_reserve_refuses(struct kunit *kunit)
 {
 	struct vtmem_test *test = kunit->priv;
 	struct vtmem_reserve *reserve = &test->dev.spares;
@@ -353,8 +353,10 @@ static void vtmem_test_empty_reserve_takes_free_memory(struct kunit *kunit)
 	spin_lock_irq(&reserve->lock);
 	list_splice_init(&reserve->chunks, &taken);
 	spin_unlock_irq(&reserve->lock);
-	KUNIT_EXPECT_TRUE(kunit, vtmem_test_put(test, &test->persistent,
-						vtmem_key(1, 0)));
+	KUNIT_EXPECT_FALSE(kunit, vtmem_test_put(test, &test->persistent,
+						 vtmem_key(1, 0)));
+	KUNIT_EXPECT_FALSE(kunit, vtmem_test_has_chunk(test, &test->persistent,
+						       vtmem_key(1, 0)));
 	list_for_each_entry_safe(chunk, next, &taken, link)
 		kfree(chunk);
 }
@@ -363,34 +365,12 @@ static void vtmem_test_ephemeral_chunks_are_bounded(struct kunit *kunit)
 {
 	struct vtmem_test *test = kunit->priv;
 
-	unsigned int bound = totalram_pages() / RAM_PAGES_PER_EPHEMERAL_CHUNK;
-	unsigned int object;
-
-	for (object = 0; object < bound; object++)
-		KUNIT_ASSERT_TRUE(kunit,
-				  vtmem_test_put(test, &test->ephemeral,
-						 vtmem_key(object, 0)));
-	KUNIT_EXPECT_EQ(kunit, test->queue.nr_pending, 0U);
-
-	/* The oldest makes room: its page is flushed, and then it goes. */
-	KUNIT_EXPECT_TRUE(kunit, vtmem_test_put(test, &test->ephemeral,
-						vtmem_key(object, 0)));
-	KUNIT_EXPECT_EQ(kunit, test->queue.nr_pending, 1U);
-	vtmem_test_flush(test, UINT_MAX);
-	KUNIT_EXPECT_EQ(kunit, test->queue.nr_ephemeral_chunks, bound);
-	KUNIT_EXPECT_FALSE(kunit, vtmem_test_has_chunk(test, &test->ephemeral,
-						       vtmem_key(0, 0)));
-
-	/* Where flushes are not sent there is an end to it. */
-	INIT_LIST_HEAD(&test->queue.free_flush);
-	while (test->queue.nr_ephemeral_chunks < 2 * bound)
-		KUNIT_ASSERT_TRUE(kunit,
-				  vtmem_test_put(test, &test->ephemeral,
-						 vtmem_key(++object, 0)));
+	test->queue.nr_ephemeral_chunks = MAX_EPHEMERAL_CHUNKS;
 	KUNIT_EXPECT_FALSE(kunit, vtmem_test_put(test, &test->ephemeral,
-						 vtmem_key(++object, 0)));
+						 vtmem_key(1, 0)));
 	KUNIT_EXPECT_TRUE(kunit, vtmem_test_put(test, &test->persistent,
 						vtmem_key(1, 0)));
+	test->queue.nr_ephemeral_chunks = 0;
 }
 
 /* --- the suite ----------------------------------------------------------- */
@@ -415,12 +395,10 @@ static int vtmem_test_init(struct kunit *kunit)
 	}
 	test->persistent.persistent = true;
 	q->dev = &test->dev;
-	test->dev.nr_queues = 2;
 	q->state = VTMEM_QUEUE_OPEN;
 	spin_lock_init(&q->lock);
 	hash_init(q->objects);
 	INIT_LIST_HEAD(&q->free_flush);
-	INIT_LIST_HEAD(&q->ephemeral_chunks);
 	INIT_LIST_HEAD(&q->dirty);
 	INIT_LIST_HEAD(&q->dirty_objects);
 	for (i = 0; i < TEST_SLOTS; i++)
@@ -449,7 +427,7 @@ static struct kunit_case vtmem_test_cases[] = {
 	KUNIT_CASE(vtmem_test_empty_ephemeral_chunks_go),
 	KUNIT_CASE(vtmem_test_pools_are_apart),
 	KUNIT_CASE(vtmem_test_reserve_is_refilled),
-	KUNIT_CASE(vtmem_test_empty_reserve_takes_free_memory),
+	KUNIT_CASE(vtmem_test_empty_reserve_refuses),
 	KUNIT_CASE(vtmem_test_ephemeral_chunks_are_bounded),
 	{}
 };

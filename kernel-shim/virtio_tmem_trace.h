@@ -83,6 +83,25 @@ TRACE_EVENT(virtio_tmem_flush,
 		      __entry->queue, __entry->ns, __entry->err)
 );
 
+TRACE_EVENT(virtio_tmem_bio,
+	    TP_PROTO(unsigned int op, u64 page, unsigned int nr_pages, u64 ns,
+		     int err),
+	    TP_ARGS(op, page, nr_pages, ns, err),
+	    TP_STRUCT__entry(__field(u64, page)
+			     __field(u64, ns)
+			     __field(u32, op)
+			     __field(u32, nr_pages)
+			     __field(int, err)),
+	    TP_fast_assign(__entry->page = page;
+			   __entry->ns = ns;
+			   __entry->op = op;
+			   __entry->nr_pages = nr_pages;
+			   __entry->err = err;),
+	    TP_printk("op=%u page=%llu nr_pages=%u ns=%llu err=%d",
+		      __entry->op, __entry->page, __entry->nr_pages,
+		      __entry->ns, __entry->err)
+);
+
 #endif /* _VIRTIO_TMEM_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH

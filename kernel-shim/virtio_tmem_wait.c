@@ -111,8 +111,14 @@ bool vtmem_wait_slot(struct vtmem_queue *q, long timeout)
 	return vtmem_sleep(q, NULL, timeout);
 }
 
-/* Leaves @req to a late answer, unless the answer has just come. */
-static bool vtmem_abandon(struct vtmem_queue *q, struct vtmem_request *req)
+/**
+ * vtmem_abandon() - leave a request to a late answer
+ * @q:		its queue
+ * @req:	a submitted request
+ *
+ * Return: false if the answer has just come.
+ */
+bool vtmem_abandon(struct vtmem_queue *q, struct vtmem_request *req)
 {
 	bool abandoned;
 
@@ -174,13 +180,22 @@ static unsigned int vtmem_patience_s(const struct vtmem_queue *q,
 {
 	if (!req->pool)
 		return CONTROL_TIMEOUT_S;
+	if (req->must_finish)
+		return 0;
 	if (req->op == VIRTIO_TMEM_OP_GET && req->pool->persistent)
 		return vtmem_load_patience_s(q->dev);
 	return VTMEM_TIMEOUT_S;
 }
 
-/* Waits for @req to be done. Returns 0, or why it is not worth waiting for. */
-static int vtmem_wait_done(struct vtmem_queue *q, struct vtmem_request *req)
+/**
+ * vtmem_wait_done() - wait for a request's answer
+ * @q:		its queue
+ * @req:	a submitted request
+ *
+ * Context: may sleep.
+ * Return: 0 when it is done, or why it is not worth waiting for any longer.
+ */
+int vtmem_wait_done(struct vtmem_queue *q, struct vtmem_request *req)
 {
 	unsigned int patience_s, waited_s = 0, warn_at_s = WARN_AFTER_S;
 
@@ -191,7 +206,7 @@ static int vtmem_wait_done(struct vtmem_queue *q, struct vtmem_request *req)
 		patience_s = vtmem_patience_s(q, req);
 		if (patience_s && waited_s >= patience_s)
 			return -ETIMEDOUT;
-		if (!vtmem_rekick(q))
+		if (!vtmem_rekick(q) && !req->must_finish)
 			return -EIO;
 		if (waited_s == warn_at_s) {
 			warn_at_s *= 2;

@@ -11,12 +11,15 @@
 #include <linux/virtio.h>
 #include <linux/workqueue.h>
 
-#include "vtmem_admission.h"
 #include "vtmem_object.h"
 #include "vtmem_stats.h"
 
 struct dentry;
 struct vtmem_queue;
+struct vtmem_swapdev;
+
+/* Queues that are used at most, the control queue included. */
+#define VTMEM_MAX_QUEUES	17
 
 /**
  * struct vtmem_device - one virtio-tmem device
@@ -25,6 +28,7 @@ struct vtmem_queue;
  * @capabilities: VIRTIO_TMEM_CAP_*
  * @reserve:	pages the host guarantees to take
  * @limit:	most persistent pages, 0: none set
+ * @max_pages_per_request: of a PUT or GET
  * @target:	pages the host asks us to come down to
  * @config_work: re-reads limit and target
  * @queues:	control queue, then the request queues
@@ -35,8 +39,8 @@ struct vtmem_queue;
  * @removing:	loads have a limit to their patience
  * @hibernating: what the host holds will not fit the memory image
  * @pm_notifier: learns of hibernation before it starts
+ * @swapdev:	its disk, or NULL
  * @spares:	objects and chunks for puts
- * @admission:	which clean pages are put
  * @stats:	per-CPU counters
  * @debugfs:	their directory
  */
@@ -47,6 +51,7 @@ struct vtmem_device {
 	u64 reserve;
 	u64 limit;
 	u64 target;
+	u16 max_pages_per_request;
 	struct work_struct config_work;
 
 	struct vtmem_queue *queues;
@@ -58,8 +63,9 @@ struct vtmem_device {
 	bool hibernating;
 	struct notifier_block pm_notifier;
 
+	struct vtmem_swapdev *swapdev;
+
 	struct vtmem_reserve spares;
-	struct vtmem_admission admission;
 
 	struct vtmem_stats __percpu *stats;
 	struct dentry *debugfs;

@@ -5,10 +5,7 @@
  * Life of a request
  * -----------------
  *   FREE -> INFLIGHT -> DONE -> FREE	its waiter collects the result
- *   FREE -> INFLIGHT -> FREE		nobody waits (flushes, staged puts)
- *   INFLIGHT -> KEPT -> FREE		a staged put of a persistent page that the
- *					device did not take: the slot's copy is
- *					the only one there is
+ *   FREE -> INFLIGHT -> FREE		nobody waits (flushes)
  *   INFLIGHT -> ABANDONED -> FREE	its waiter gave up; the page it named
  *					stays pinned until the device answers or
  *					the ring is reset, because until then
@@ -19,6 +16,7 @@
 
 #include <linux/cache.h>
 #include <linux/list.h>
+#include <linux/scatterlist.h>
 #include <linux/types.h>
 #include <linux/virtio.h>
 #include <uapi/linux/virtio_tmem.h>
@@ -26,6 +24,9 @@
 #include "vtmem_pool.h"
 
 struct vtmem_queue;
+
+/* Slots that make up one request at most. */
+#define VTMEM_MAX_PARTS		8
 
 /* After this long what may fail gives up: a put, an ephemeral get. */
 #define VTMEM_TIMEOUT_S		1
@@ -41,7 +42,6 @@ enum vtmem_request_state {
 	VTMEM_REQ_INFLIGHT,
 	VTMEM_REQ_DONE,
 	VTMEM_REQ_ABANDONED,
-	VTMEM_REQ_KEPT,
 };
 
 /**
@@ -49,9 +49,7 @@ enum vtmem_request_state {
  * @state:	guarded by the queue's lock; DONE is published with release
  *		semantics so that a waiter may look without the lock
  * @detached:	nobody waits for the result
- * @staged:	a put from the slot's own page, see virtio_tmem_stage.c
- * @link:	on @home while free, on the queue's list of staged puts while
- *		@staged
+ * @link:	on @home while free
  * @home:	the free list the slot returns to
  * @wire:	DMA memory of this slot
  * @pool:	pool of a page request, NULL for a control request
@@ -59,6 +57,11 @@ enum vtmem_request_state {
  * @flags:	the request's flags field
  * @own_page:	the slot's page; NULL in slots for flushes
  * @page:	page a PUT or GET names: @own_page, or for a PUT its caller's
+ * @bytes:	from @page on, contiguous: one page or, lent for a PUT, several
+ * @next_part:	another slot whose page goes with this one's in one request
+ * @sg:		@page in the ring
+ * @must_finish: its waiter does not give up before the device has answered or
+ *		the ring is gone: the pages are lent without a reference
  * @op:		VIRTIO_TMEM_OP_*
  * @key:	object and first page
  * @nr_pages:	pages asked for
@@ -69,13 +72,16 @@ enum vtmem_request_state {
 struct vtmem_request {
 	enum vtmem_request_state state;
 	bool detached;
-	bool staged;
+	bool must_finish;
 	struct list_head link;
 	struct list_head *home;
 	struct vtmem_wire *wire;
 	struct vtmem_pool *pool;
 	struct page *own_page;
 	struct page *page;
+	u32 bytes;
+	struct vtmem_request *next_part;
+	struct scatterlist sg;
 	u16 op;
 	u16 flags;
 	u32 pool_id;
@@ -97,16 +103,9 @@ void vtmem_queue_unlock_kick(struct vtmem_queue *q, unsigned long flags)
 	__releases(&q->lock);
 void vtmem_queue_kick_rest(struct vtmem_queue *q);
 
-struct vtmem_request *vtmem_staged_find(struct vtmem_queue *q,
-					const struct vtmem_pool *pool,
-					const struct vtmem_key *key);
-void vtmem_staged_drop_kept(struct vtmem_queue *q,
-			    const struct vtmem_pool *pool,
-			    const struct vtmem_key *key);
-void vtmem_staged_forget_pool(struct vtmem_queue *q, struct vtmem_pool *pool);
-void vtmem_staged_complete(struct vtmem_queue *q, struct vtmem_request *req);
-
 bool vtmem_wait_slot(struct vtmem_queue *q, long timeout);
+int vtmem_wait_done(struct vtmem_queue *q, struct vtmem_request *req);
+bool vtmem_abandon(struct vtmem_queue *q, struct vtmem_request *req);
 int vtmem_wait(struct vtmem_queue *q, struct vtmem_request *req,
 	       struct page *to, u64 *value);
 unsigned int vtmem_load_patience_s(struct vtmem_device *dev);

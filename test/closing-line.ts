@@ -2,7 +2,7 @@
  * Ends a run with one line over all suites: `N passed, N failed, N skipped`.
  *
  * A file that could not be loaded and an error outside any test each count as a failure, so that the line
- * never looks better than the exit status. Skipped tests are listed with their names, which give the reason.
+ * never looks better than the exit status. Skipped tests are listed with their names and the reason.
  */
 import { writeSync } from 'node:fs';
 import type { Reporter, SerializedError, TestModule } from 'vitest/node';
@@ -16,9 +16,10 @@ export default class ClosingLine implements Reporter {
       failed += module.errors().length;
       for (const suite of module.children.allSuites()) failed += suite.errors().length;
       for (const test of module.children.allTests()) {
-        const { state } = test.result();
+        const result = test.result();
+        const { state } = result;
         if (state === 'passed') passed += 1;
-        else if (state === 'skipped') skipped.push(test.fullName);
+        else if (state === 'skipped') skipped.push(test.fullName + (result.note ? ` (${result.note})` : ''));
         else failed += 1;
       }
     }

@@ -25,7 +25,7 @@ hash_of() {
 }
 
 # artefact NAME KEY BUILD [ARGUMENT ...]: prints the folder, after running "BUILD FOLDER ARGUMENT ..." when it is missing.
-# What BUILD prints goes to $cache/NAME.log and is shown from its end when BUILD fails.
+# What BUILD prints goes to $cache/NAME.log and is shown from its end when BUILD fails; its status is passed on.
 artefact() {
   local name=$1 key=$2 build=$3 folder=$cache/$1-$2 temporary status started=$SECONDS
   shift 3
@@ -53,7 +53,8 @@ artefact() {
       if [ $status != 0 ]; then
         tail -n 20 "$cache/$name.log" >&2
         rm -rf "$temporary"
-        die "could not make $name; the whole log is $cache/$name.log"
+        say "could not make $name; the whole log is $cache/$name.log"
+        exit $status
       fi
       mv -T "$temporary" "$folder"
       say "made $name in $((SECONDS - started)) s"

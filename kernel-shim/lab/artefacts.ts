@@ -6,6 +6,18 @@ import { packageRoot } from '../../src/native/load.js';
 
 export const checkout = packageRoot();
 
+/** The guest kernels the lab knows, and what makes them: the first two it builds, the others are Debian's. */
+const kernelScripts = {
+  '5.10': 'kernel.sh',
+  '5.10-debug': 'kernel.sh',
+  '6.1': 'stock-kernel.sh',
+  '6.12': 'stock-kernel.sh',
+  '7.x': 'stock-kernel.sh',
+} as const;
+
+export type Kernel = keyof typeof kernelScripts;
+export const kernels = Object.keys(kernelScripts) as Kernel[];
+
 export interface Artefacts {
   /** Folder with bzImage and the tree modules are built against. */
   kernelFolder: string;
@@ -20,6 +32,12 @@ export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): strin
   return environment.TMEMD_CACHE_DIR || path.join(home, 'tmemd');
 }
 
+/** A kernel whose packages cannot be had on this machine: a reason to skip it, not a failure. */
+export class KernelUnavailable extends Error {}
+
+/** What stock-kernel.sh ends with when the packages cannot be fetched. */
+const exitUnavailable = 3;
+
 /** Runs a script of the lab; its progress goes to our stderr. Resolves to the lines it printed. */
 async function script(name: string, args: string[], signal: AbortSignal): Promise<string[]> {
   const file = path.join(checkout, 'kernel-shim/lab', name);
@@ -28,14 +46,16 @@ async function script(name: string, args: string[], signal: AbortSignal): Promis
     reject: false,
     cancelSignal: signal,
   });
+  if (exitCode === exitUnavailable && name === 'stock-kernel.sh')
+    throw new KernelUnavailable(`Debian's kernel ${args[0]} cannot be fetched here`);
   if (exitCode !== 0) throw new Error(`${name} failed`);
   return stdout.split('\n');
 }
 
 /** Makes what is missing, first to last: minutes on a fresh machine, nothing after that. */
-export async function makeArtefacts(kernel: string, signal: AbortSignal): Promise<Artefacts> {
+export async function makeArtefacts(kernel: Kernel, signal: AbortSignal): Promise<Artefacts> {
   const qemuCommand = await script('qemu.sh', [], signal);
-  const [kernelFolder = ''] = await script('kernel.sh', [kernel], signal);
+  const [kernelFolder = ''] = await script(kernelScripts[kernel], [kernel], signal);
   const [initramfsPath = ''] = await script('initramfs.sh', [kernelFolder], signal);
   return { kernelFolder, initramfsPath, qemuCommand };
 }

@@ -8,7 +8,6 @@ const workloadResult = z.object({
   pages_checked: z.number(),
   pages_corrupt: z.number(),
   phase_seconds: z.record(z.string(), z.number()),
-  phase_sectors_read: z.record(z.string(), z.number()).optional(),
   seconds: z.number(),
 });
 
@@ -21,6 +20,8 @@ export class GuestReport {
   result: WorkloadResult | undefined;
   /** Why the guest could not do its work. */
   failure: string | undefined;
+  /** Its `uname -r`. */
+  release = '';
   private readonly moments: Record<string, GuestKernelCounters> = {};
   private moment = '';
 
@@ -35,6 +36,8 @@ export class GuestReport {
       if (counters && rest[0] !== undefined) counters[rest[0]] = Number(rest[1]);
     } else if (word === 'result') {
       this.result = workloadResult.parse(JSON.parse(rest.join(' ')));
+    } else if (word === 'kernel') {
+      this.release = rest[0] ?? '';
     } else if (word === 'failed') {
       this.failure = rest.join(' ');
     }

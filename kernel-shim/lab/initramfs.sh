@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # initramfs.sh KERNEL-FOLDER: prints the path of the guest's initramfs, made first when it is not there: busybox, init,
-# the workloads with their corpus, and the driver built against that kernel's tree.
+# the workload with its corpus, and the driver built against that kernel's tree.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/artefact.sh"
 . "$lab/debian.sh"
@@ -16,23 +16,24 @@ make_busybox() {
 make_module() {
   local folder=$1 kernel=$2
   cp -R "$driver"/*.[ch] "$driver/Kbuild" "$driver/include" "$folder/"
+  # A stock kernel brings the compiler its headers ask for.
+  if [ -d "$kernel/tools" ]; then PATH=$kernel/tools:$PATH; fi
   LC_ALL=C make -C "$kernel/build" M="$folder" -j"$(nproc)" modules
   find "$folder" -mindepth 1 ! -name '*.ko' -delete 2>/dev/null || true
 }
 
 make_initramfs() {
-  local folder=$1 kernel=$2 busybox=$3 module=$4 root=$1/root program
+  local folder=$1 kernel=$2 busybox=$3 module=$4 root=$1/root
   mkdir -p "$root"/{bin,dev,proc,sys,modules,mnt,tmp}
   cp "$busybox/busybox" "$root/bin/busybox"
   ln -s busybox "$root/bin/sh"
-  for program in anonymous files; do
-    gcc -std=gnu11 -O2 -Wall -Wextra -static -s -o "$root/bin/$program" \
-      "$lab"/workload/{$program,content,order,program}.c -lpthread
-  done
+  gcc -std=gnu11 -O2 -Wall -Wextra -static -s -o "$root/bin/workload" "$lab"/workload/*.c -lpthread
+  gcc -std=gnu11 -O2 -Wall -Wextra -static -s -o "$root/bin/swap-on" "$lab/swap_on.c"
   cp "$kernel/corpus" "$root/corpus"
   cp "$lab/init" "$root/init"
   cp "$lab/counters" "$root/bin/counters"
   chmod 755 "$root/init" "$root/bin"/*
+  if [ -d "$kernel/modules" ]; then cp "$kernel"/modules/* "$root/modules/"; fi
   cp "$module"/*.ko "$root/modules/"
   (cd "$root" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible | gzip -n -1) \
     >"$folder/initramfs.gz"
@@ -45,6 +46,6 @@ mapfile -t sources < <(find "$driver" -maxdepth 1 -name '*.[ch]' -o -name Kbuild
 mapfile -t headers < <(find "$driver/include" -name '*.h' | LC_ALL=C sort)
 module=$(artefact module "$(hash_of "$kernel" "${sources[@]}" "${headers[@]}")" make_module "$kernel")
 initramfs=$(artefact initramfs \
-  "$(hash_of "$kernel" "$busybox" "$module" "$lab"/{initramfs.sh,init,counters} "$lab"/workload/*)" \
+  "$(hash_of "$kernel" "$busybox" "$module" "$lab"/{initramfs.sh,init,counters,swap_on.c} "$lab"/workload/*)" \
   make_initramfs "$kernel" "$busybox" "$module")
 echo "$initramfs/initramfs.gz"

@@ -8,7 +8,6 @@
 import { mkdir, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { execa } from 'execa';
 import { chooseAccelerator } from './accelerator.js';
 import { makeArtefacts } from './artefacts.js';
 import type { Closers } from './closers.js';
@@ -16,14 +15,7 @@ import { GuestReport } from './guest-report.js';
 import { complaintsIn } from './kernel-log.js';
 import { type GuestRun, runGuest } from './machine.js';
 import type { LabOptions } from './options.js';
-import {
-  cleancacheResult,
-  comparison,
-  frontswapResult,
-  type GuestResult,
-  guestResult,
-  type LabResult,
-} from './result.js';
+import { frontEndResult, type GuestResult, guestResult, type LabResult } from './result.js';
 import { startService } from './service.js';
 import { heldPages, operations } from './service-report.js';
 
@@ -36,9 +28,6 @@ export interface LabSurroundings {
 }
 
 const workloadProcesses = 2;
-
-/** Nothing is left for the guest's kernel to do in the background. */
-const mke2fsOptions = 'lazy_itable_init=0,lazy_journal_init=0';
 const keptRuns = 20;
 const guestName = 'guest';
 
@@ -55,17 +44,6 @@ async function makeRunFolder(cache: string): Promise<string> {
 /** Takes all of the workload. */
 const diskMiB = (workloadMiB: number): number => workloadMiB + 128;
 
-/** A sparse file with an empty ext4 that takes all of the workload. */
-async function makeFileDisk(file: string, megabytes: number): Promise<void> {
-  await execa(
-    'mke2fs',
-    ['-q', '-t', 'ext4', '-b', '4096', '-m', '0', '-E', mke2fsOptions, file, `${megabytes}M`],
-    {
-      env: { PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` },
-    },
-  );
-}
-
 /** A sparse file. */
 async function makeSwapDisk(file: string, workloadMiB: number): Promise<void> {
   const disk = await open(file, 'w', 0o600);
@@ -74,7 +52,7 @@ async function makeSwapDisk(file: string, workloadMiB: number): Promise<void> {
 }
 
 /** What every guest of this run has in common. */
-type CommonRun = Omit<GuestRun, 'mode' | 'onLine' | 'consolePath' | 'swapDiskPath' | 'fileDiskPath'>;
+type CommonRun = Omit<GuestRun, 'mode' | 'onLine' | 'consolePath' | 'swapDiskPath'>;
 
 interface Follow {
   name: string;
@@ -93,26 +71,20 @@ async function runWorkload(
   const report = new GuestReport();
   const swapDiskPath = path.join(follow.runFolder, 'swap.raw');
   const consolePath = path.join(follow.runFolder, `${follow.name}-console.log`);
-  const { job, megabytes = 0, stream = 0 } = common.workload ?? {};
-  const fileDiskPath = job === 'files' ? path.join(follow.runFolder, 'files.raw') : undefined;
-  const removeDisks = async () => {
-    for (const disk of [swapDiskPath, fileDiskPath]) if (disk !== undefined) await rm(disk, { force: true });
-  };
-  surroundings.closers.add(removeDisks);
+  const removeDisk = () => rm(swapDiskPath, { force: true });
+  surroundings.closers.add(removeDisk);
   surroundings.say(`booting the guest (${follow.name}; console: ${consolePath})`);
   // With the service's disk there is no other to swap to.
   const ownDisk = common.diskPath === undefined;
-  if (ownDisk) await makeSwapDisk(swapDiskPath, megabytes);
-  if (fileDiskPath !== undefined) await makeFileDisk(fileDiskPath, diskMiB(megabytes + stream));
+  if (ownDisk) await makeSwapDisk(swapDiskPath, common.workload?.megabytes ?? 0);
   const onLine = async (line: string) => {
     report.take(line);
     if (line.startsWith('phase ')) surroundings.say(`  ${line.slice('phase '.length)}`);
     if (line === 'held') await follow.onHeld?.();
     if (line.startsWith('done')) await follow.onDone?.();
   };
-  const disks = { ...(ownDisk && { swapDiskPath }), ...(fileDiskPath !== undefined && { fileDiskPath }) };
-  await runGuest({ ...common, ...disks, mode: 'run', consolePath, onLine });
-  await removeDisks();
+  await runGuest({ ...common, mode: 'run', consolePath, ...(ownDisk && { swapDiskPath }), onLine });
+  await removeDisk();
   return { report, guest: guestResult(report, complaintsIn(await readFile(consolePath, 'latin1'))) };
 }
 
@@ -142,13 +114,7 @@ export async function runLab(
     ...machine,
     accelerator: choice.accelerator,
     timeoutSeconds: options.timeoutSeconds,
-    workload: {
-      job: options.job,
-      megabytes: options.workloadMiB,
-      processes: workloadProcesses,
-      stream: options.streamMiB,
-      seed: options.seed,
-    },
+    workload: { megabytes: options.workloadMiB, processes: workloadProcesses, seed: options.seed },
   };
 
   const baseline = options.baseline
@@ -160,7 +126,7 @@ export async function runLab(
     guestName,
     ...(options.memory === undefined ? {} : { memory: options.memory }),
     ...(options.personality === 'blk' && { diskMiB: diskMiB(options.workloadMiB) }),
-    ...(options.reserve === undefined ? {} : { reserve: options.reserve }),
+    reserveMiB: options.reserveMiB,
     logPath: path.join(runFolder, 'service.log'),
     signal,
   });
@@ -169,7 +135,7 @@ export async function runLab(
     ...common,
     ...(options.personality === 'blk'
       ? { diskPath: service.devicePath }
-      : { devicePath: service.devicePath }),
+      : { devicePath: service.devicePath, frontEnd: options.frontEnd }),
   };
 
   if (options.shell) {
@@ -200,18 +166,19 @@ export async function runLab(
   return {
     kernel: options.kernel,
     personality: options.personality,
-    job: options.job,
+    release: report.release,
+    front_end: options.frontEnd,
+    reserve_bytes: options.reserveMiB * 2 ** 20,
     accel: choice.accelerator,
     cpus: options.cpus,
     guest_memory_bytes: options.guestMemoryMiB * 2 ** 20,
     workload_bytes: options.workloadMiB * 2 ** 20,
     seed: options.seed,
     ...guest,
-    ...frontswapResult(report),
-    ...cleancacheResult(report),
+    ...frontEndResult(report, options.frontEnd),
     ...held,
     ...done,
     invariants_violated: violated,
-    ...(baseline === undefined ? {} : { baseline, ...comparison(options.job, guest, baseline) }),
+    ...(baseline === undefined ? {} : { baseline, baseline_ratio: guest.seconds / baseline.seconds }),
   };
 }

@@ -1,13 +1,8 @@
 /** The command line of `npm run guest`. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { parseSizeBytes, sizeSyntax } from '../../src/config/quantity.js';
-import type { Job } from './qemu.js';
-
-/** What the guest can be made to do. */
-export const jobs: readonly Job[] = ['swap', 'files'];
-
-/** The guest kernels the lab can make. */
-export const kernels = ['5.10', '5.10-debug'] as const;
+import { type Kernel, kernels } from './artefacts.js';
+import { type FrontEnd, frontEnds } from './qemu.js';
 
 /** What the guest is shown. */
 export const personalities = ['tmem', 'blk'] as const;
@@ -18,14 +13,12 @@ export interface LabOptions {
   memory?: string;
   guestMemoryMiB: number;
   cpus: number;
-  kernel: (typeof kernels)[number];
-  job: Job;
-  /** Anonymous memory or files the workload touches; follows the guest's memory when not given. */
+  kernel: Kernel;
+  frontEnd: FrontEnd;
+  /** What the service guarantees the guest; the size of its swap device. */
+  reserveMiB: number;
+  /** Anonymous memory the workload touches; follows the guest's memory when not given. */
   workloadMiB: number;
-  /** Of a file that job `files` reads once, in between; 0: none. */
-  streamMiB: number;
-  /** The guest's reserve in the service, in the service's own notation; absent: none. */
-  reserve?: string;
   seed: number;
   baseline: boolean;
   json: boolean;
@@ -34,8 +27,10 @@ export interface LabOptions {
   timeoutSeconds: number;
 }
 
-/** 640 MiB of anonymous memory for a guest of 256 MiB, or 512 MiB of files, and in proportion. */
-const workloadPerGuestMemory = { swap: 2.5, files: 2 };
+/** 640 MiB for a guest of 256 MiB, and in proportion. */
+const workloadPerGuestMemory = 2.5;
+
+const serviceDefaultMemory = '1GiB';
 
 function integer(minimum: number, maximum: number): (text: string) => number {
   return (text) => {
@@ -85,21 +80,22 @@ export function parseOptions(args: readonly string[]): LabOptions {
         .choices(personalities)
         .default('tmem'),
     )
-    .option('--reserve <size>', "the guest's reserve in the service; default: none", serviceSize)
     .addOption(
-      new Option('--job <name>', 'what the guest does: swap, or read files')
-        .choices([...jobs])
-        .default('swap'),
+      new Option(
+        '--front-end <name>',
+        'how the guest hands pages out; default: frontswap where the kernel has it',
+      ).choices(frontEnds),
+    )
+    .option(
+      '--reserve <size>',
+      'what the service guarantees the guest, and so the size of a swap device; ' +
+        'default: the workload with a swap device (at most three quarters of the store), else none',
+      mebibytes(0, 1 << 20),
     )
     .option(
       '--workload <size>',
-      'memory or files the workload touches; default: 2.5 times the memory of the guest, files twice',
-      mebibytes(16, 1 << 18),
-    )
-    .option(
-      '--stream <size>',
-      'job files also reads a file of this size once, between other reads',
-      mebibytes(1, 1 << 18),
+      'memory the workload touches; default: 2.5 times that of the guest',
+      mebibytes(1, 1 << 20),
     )
     .option(
       '--seed <number>',
@@ -107,7 +103,7 @@ export function parseOptions(args: readonly string[]): LabOptions {
       integer(0, Number.MAX_SAFE_INTEGER),
       1,
     )
-    .option('--baseline', 'also run the same guest with its disks alone, and compare', false)
+    .option('--baseline', 'also run the same guest swapping to its disk alone, and compare', false)
     .addOption(new Option('--json', 'print one JSON document on stdout').default(false).conflicts('shell'))
     .option('--shell', 'an interactive shell in the guest instead of the workload', false)
     .option('--timeout <seconds>', 'cut a guest off after this time', integer(1, 86400), 600)
@@ -116,16 +112,19 @@ export function parseOptions(args: readonly string[]): LabOptions {
     .configureOutput({ writeErr: () => {} });
   command.parse([...args], { from: 'user' });
   const given = command.opts();
+  const workloadMiB = given.workload ?? Math.ceil(given.guestMemory * workloadPerGuestMemory);
+  const frontEnd = given.frontEnd ?? (given.kernel.startsWith('5.10') ? 'frontswap' : 'swap-device');
+  const storeMiB = (parseSizeBytes(given.memory ?? serviceDefaultMemory) ?? 0) / 2 ** 20;
+  const swapDeviceMiB = Math.min(workloadMiB, Math.floor(storeMiB * 0.75));
   return {
     ...(given.memory === undefined ? {} : { memory: given.memory }),
     guestMemoryMiB: given.guestMemory,
     cpus: given.cpus,
     kernel: given.kernel,
     personality: given.personality,
-    job: given.job,
-    workloadMiB: given.workload ?? Math.ceil(given.guestMemory * workloadPerGuestMemory[given.job as Job]),
-    streamMiB: given.stream ?? 0,
-    ...(given.reserve === undefined ? {} : { reserve: given.reserve }),
+    frontEnd,
+    reserveMiB: given.reserve ?? (frontEnd === 'swap-device' ? swapDeviceMiB : 0),
+    workloadMiB,
     seed: given.seed,
     baseline: given.baseline,
     json: given.json,

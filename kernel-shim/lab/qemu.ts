@@ -2,8 +2,9 @@
 
 export type Accelerator = 'kvm' | 'tcg';
 
-/** Which workload: anonymous memory beyond the guest's own, or files beyond its page cache. */
-export type Job = 'swap' | 'files';
+/** How the guest's driver takes part in swapping. */
+export const frontEnds = ['frontswap', 'swap-device'] as const;
+export type FrontEnd = (typeof frontEnds)[number];
 
 /** What init in the guest does; see the file `init`. */
 export type GuestMode = 'run' | 'shell' | 'probe' | 'kunit';
@@ -20,21 +21,21 @@ export interface GuestMachine {
   /** UNIX socket we listen on for the guest's init. */
   channelPath: string;
   swapDiskPath?: string;
-  /** A disk with a file system, for a workload on files. */
-  fileDiskPath?: string;
   /** UNIX socket QEMU listens on for its machine protocol. */
   qmpPath?: string;
   /** Socket of the service; absent: a guest without the device. */
   devicePath?: string;
   /** Socket where the service serves a disk, the guest's first. */
   diskPath?: string;
-  workload?: { megabytes: number; processes: number; seed: number; job?: Job; stream?: number };
+  frontEnd?: FrontEnd;
+  workload?: { megabytes: number; processes: number; seed: number };
 }
 
 function kernelCommandLine(guest: GuestMachine): string {
   const words = ['console=ttyS0', 'panic=-1', 'oops=panic', `tmemd.mode=${guest.mode}`];
   words.push(`tmemd.driver=${guest.devicePath === undefined ? 0 : 1}`);
   words.push(`tmemd.discard=${guest.diskPath === undefined ? 0 : 1}`);
+  if (guest.frontEnd === 'swap-device') words.push('tmemd.swap_device=1');
   for (const [name, value] of Object.entries(guest.workload ?? {})) words.push(`tmemd.${name}=${value}`);
   return words.join(' ');
 }
@@ -65,10 +66,6 @@ export function qemuArguments(guest: GuestMachine): string[] {
   if (guest.swapDiskPath !== undefined) {
     args.push('-drive', `file=${quoted(guest.swapDiskPath)},if=none,id=swap,format=raw,cache=none`);
     args.push('-device', 'virtio-blk-pci,drive=swap');
-  }
-  if (guest.fileDiskPath !== undefined) {
-    args.push('-drive', `file=${quoted(guest.fileDiskPath)},if=none,id=files,format=raw,cache=none`);
-    args.push('-device', 'virtio-blk-pci,drive=files,serial=files');
   }
   if (guest.devicePath !== undefined) {
     const vrings = guest.cpus + 1;

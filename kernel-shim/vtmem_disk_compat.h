@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * virtio-tmem guest driver: how kernels differ in what a disk is to them.
+ *
+ * 5.10..5.13	a queue and a disk are allocated apart
+ * 5.14..6.8	together
+ * 6.11 on	together, with its limits in one structure
+ * 6.9 and 6.10 were halfway there, and are not supported.
+ */
+#ifndef _VTMEM_DISK_COMPAT_H
+#define _VTMEM_DISK_COMPAT_H
+
+#include <linux/blkdev.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 18, 0)
+#include <linux/genhd.h>
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0) && \
+	LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+#error "virtio_tmem: Linux 6.9 and 6.10 are not supported; 6.8 and 6.11 are"
+#endif
+
+static inline struct gendisk *vtmem_bio_disk(struct bio *bio)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 12, 0)
+	return bio->bi_bdev->bd_disk;
+#else
+	return bio->bi_disk;
+#endif
+}
+
+/* bio-based disks return nothing from 5.16 on. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 16, 0)
+#define vtmem_submit_bio_t		void
+#define VTMEM_SUBMIT_BIO_DONE
+#else
+#define vtmem_submit_bio_t		blk_qc_t
+#define VTMEM_SUBMIT_BIO_DONE		BLK_QC_T_NONE
+#endif
+
+/*
+ * How a disk tells swap that waiting for it is quicker than being told later.
+ * From 6.3 on it is a property of the disk, before it is having rw_page().
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#define VTMEM_RW_PAGE
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 11, 0)
+#define kmap_local_page(page)		kmap_atomic(page)
+#define kunmap_local(address)		kunmap_atomic(address)
+#endif
+
+/* Limits of a disk of @nr_pages pages, requests of at most @max_pages. */
+static inline struct gendisk *vtmem_disk_alloc(unsigned int max_pages)
+{
+	unsigned int max_sectors = max_pages << (PAGE_SHIFT - SECTOR_SHIFT);
+	struct gendisk *disk;
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+	struct queue_limits limits = {
+		.features = BLK_FEAT_SYNCHRONOUS | BLK_FEAT_STABLE_WRITES,
+		.logical_block_size = PAGE_SIZE,
+		.physical_block_size = PAGE_SIZE,
+		.io_min = PAGE_SIZE,
+		.io_opt = PAGE_SIZE,
+		.max_hw_sectors = max_sectors,
+		.max_hw_discard_sectors = UINT_MAX >> 1,
+		.max_write_zeroes_sectors = UINT_MAX >> 1,
+		.discard_granularity = PAGE_SIZE,
+		.dma_alignment = SECTOR_SIZE - 1,
+	};
+
+	disk = blk_alloc_disk(&limits, NUMA_NO_NODE);
+	return disk;
+#else
+	struct request_queue *queue;
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 14, 0)
+	disk = blk_alloc_disk(NUMA_NO_NODE);
+	if (!disk)
+		return ERR_PTR(-ENOMEM);
+	queue = disk->queue;
+#else
+	queue = blk_alloc_queue(NUMA_NO_NODE);
+	disk = queue ? alloc_disk(1) : NULL;
+	if (!disk) {
+		if (queue)
+			blk_cleanup_queue(queue);
+		return ERR_PTR(-ENOMEM);
+	}
+	disk->queue = queue;
+#endif
+	blk_queue_logical_block_size(queue, PAGE_SIZE);
+	blk_queue_physical_block_size(queue, PAGE_SIZE);
+	blk_queue_io_min(queue, PAGE_SIZE);
+	blk_queue_io_opt(queue, PAGE_SIZE);
+	blk_queue_max_hw_sectors(queue, max_sectors);
+	blk_queue_max_discard_sectors(queue, UINT_MAX >> 1);
+	blk_queue_max_write_zeroes_sectors(queue, UINT_MAX >> 1);
+	queue->limits.discard_granularity = PAGE_SIZE;
+	blk_queue_flag_set(QUEUE_FLAG_NONROT, queue);
+	blk_queue_flag_clear(QUEUE_FLAG_ADD_RANDOM, queue);
+	blk_queue_flag_set(QUEUE_FLAG_STABLE_WRITES, queue);
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	blk_queue_flag_set(QUEUE_FLAG_SYNCHRONOUS, queue);
+#endif
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 19, 0)
+	blk_queue_flag_set(QUEUE_FLAG_DISCARD, queue);
+#endif
+	return disk;
+#endif
+}
+
+static inline int vtmem_disk_add(struct device *parent, struct gendisk *disk)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 18, 0)
+	disk->flags |= GENHD_FL_NO_PART;
+#else
+	disk->flags |= GENHD_FL_NO_PART_SCAN;
+#endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 15, 0)
+	return device_add_disk(parent, disk, NULL);
+#else
+	device_add_disk(parent, disk, NULL);
+	return 0;
+#endif
+}
+
+/* Lets go of a disk that is not, or no longer, added. */
+static inline void vtmem_disk_put(struct gendisk *disk)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 19, 0)
+	put_disk(disk);
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(5, 14, 0)
+	blk_cleanup_disk(disk);
+#else
+	blk_cleanup_queue(disk->queue);
+	put_disk(disk);
+#endif
+}
+
+#endif /* _VTMEM_DISK_COMPAT_H */

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * virtio-tmem guest driver: the swap block device.
+ */
+#ifndef _VTMEM_SWAPDEV_H
+#define _VTMEM_SWAPDEV_H
+
+#include <linux/bio.h>
+#include <linux/types.h>
+
+#include "vtmem_pool.h"
+
+struct vtmem_device;
+struct gendisk;
+
+/* Pages of an object: neighbours share a queue. */
+#define VTMEM_DISK_OBJECT_SHIFT	10
+
+/**
+ * struct vtmem_swapdev - a disk whose blocks are the pages of a pool
+ * @disk:	the disk
+ * @number:	the N of tmemswapN
+ * @pool:	its pool; NULL once the device is gone, while swap may still hold
+ *		the disk open. Read under vtmem_srcu
+ */
+struct vtmem_swapdev {
+	struct gendisk *disk;
+	int number;
+	struct vtmem_pool __rcu *pool;
+};
+
+static inline void vtmem_disk_key(struct vtmem_key *key, u64 page)
+{
+	key->oid[0] = page >> VTMEM_DISK_OBJECT_SHIFT;
+	key->oid[1] = 0;
+	key->oid[2] = 0;
+	key->index = page & (BIT(VTMEM_DISK_OBJECT_SHIFT) - 1);
+}
+
+bool vtmem_swapdev_wanted(void);
+int vtmem_swapdev_attach(struct vtmem_device *dev);
+void vtmem_swapdev_detach(struct vtmem_device *dev);
+int vtmem_swapdev_init(void);
+void vtmem_swapdev_exit(void);
+
+/* virtio_tmem_bio.c: what the disk is asked for. */
+void vtmem_disk_submit(struct vtmem_pool *pool, struct bio *bio);
+
+#endif /* _VTMEM_SWAPDEV_H */

@@ -1,0 +1,58 @@
+/**
+ * The main job on Debian's own kernels, as they are shipped: the driver built against their headers, its swap device
+ * taking the pages. 5.10, which the lab builds, is in guest.test.ts.
+ */
+import { execa } from 'execa';
+import { describe, expect, test } from 'vitest';
+import { type Kernel, KernelUnavailable, makeArtefacts } from '../../kernel-shim/lab/artefacts.js';
+import type { LabResult } from '../../kernel-shim/lab/result.js';
+
+const minutes = 60_000;
+const MEBIBYTE = 2 ** 20;
+
+/** Runs the lab as `npm run guest -- --json` does. */
+async function guest(...args: string[]): Promise<LabResult> {
+  const run = await execa('node', ['dist/kernel-shim/lab/guest.js', '--json', ...args], { reject: false });
+  expect(run.exitCode, run.stderr).toBe(0);
+  return JSON.parse(run.stdout) as LabResult;
+}
+
+describe("a guest with one of Debian's kernels", () => {
+  test.for<[Kernel, string]>([
+    ['6.1', '6.1.'],
+    ['6.12', '6.12.'],
+    ['7.x', '7.'],
+  ])(
+    '%s swaps to its swap device, and when that is full to its disk, and every page checks out',
+    { timeout: 10 * minutes },
+    async ([kernel, release], { skip }) => {
+      const { signal } = new AbortController();
+      // What cannot be fetched here is no failure; what does not build or boot is.
+      const missing = await makeArtefacts(kernel, signal).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      if (missing instanceof KernelUnavailable) return skip(missing.message);
+      expect(missing).toBeUndefined();
+
+      const result = await guest('--kernel', kernel, '--workload', '320', '--reserve', '96');
+      expect(result.release.startsWith(release)).toBe(true);
+      expect(result.front_end).toBe('swap-device');
+      expect(result.pages_corrupt).toBe(0);
+      expect(result.pages_checked).toBeGreaterThan(result.workload_bytes / 4096);
+      expect(result.log_complaints).toEqual([]);
+      expect(result.invariants_violated).toBe('');
+      // Of the reserve nothing is refused, and the disk has no page more than that.
+      expect(result.refused).toBe(0);
+      expect(result.failed_stores).toBe(0);
+      expect(result.logical_bytes).toBeLessThanOrEqual(96 * MEBIBYTE);
+      expect(result.logical_bytes).toBeGreaterThan(72 * MEBIBYTE);
+      expect(result.swap_disk_writes).toBeGreaterThan(0);
+      // What the driver says it wrote and read is what the service saw.
+      expect(result.puts - result.succ_stores).toBeLessThanOrEqual(1); // mkswap's, before the workload
+      expect(result.gets).toBeGreaterThanOrEqual(result.loads);
+      // Slots that swap lets go of do not stay on the host.
+      expect(result.flushes).toBeGreaterThan(0);
+    },
+  );
+});
