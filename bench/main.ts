@@ -7,10 +7,10 @@
  */
 import { Command, InvalidArgumentError } from 'commander';
 import { type Corpus, withCorpora } from './corpus.js';
-import { device } from './device.js';
 import { type Document, defaultResults, SCHEMA, saveDocument } from './document.js';
 import { type EngineMeasure, engine } from './engine.js';
 import type { Figure } from './figure.js';
+import { device, peers } from './peers.js';
 import { setting } from './setting.js';
 import { formatDocument } from './table.js';
 import { progress } from './trial.js';
@@ -106,6 +106,15 @@ subcommand<{ depth: number[]; chunk: number }>(
   }),
 )
   .option('--depth <numbers>', 'requests in flight; several: 1,8,64', wholeNumbers(1, 85), [64])
+  .option('--chunk <number>', 'pages between turns with the floor', wholeNumber(64, 65536), 256);
+
+subcommand<{ depth: number[]; chunk: number }>(
+  'peers',
+  "tmemd beside zram, QEMU's storage daemon, Redis, Valkey, memcached and the arithmetic alone",
+  3,
+  (corpus, { depth, chunk, trials }) => peers(corpus, { depths: depth, chunkPages: chunk, trials }),
+)
+  .option('--depth <numbers>', 'requests in flight, where there can be several', wholeNumbers(1, 85), [64])
   .option('--chunk <number>', 'pages between turns with the floor', wholeNumber(64, 65536), 256);
 
 subcommand<{ objectPages: number }>(

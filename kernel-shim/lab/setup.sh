@@ -63,7 +63,7 @@ build_addon() {
   local targets=(tmemd)
   case $command in
     test) targets=(all) ;;
-    bench) targets=(tmemd tmemd_mock collect store_bench) ;;
+    bench) targets=(tmemd tmemd_mock tmemd_peers collect store_bench) ;;
   esac
   # A build folder that was moved here with its checkout names files of the old place.
   if [ -f build/CMakeCache.txt ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$root/addon" build/CMakeCache.txt; then

@@ -1,5 +1,5 @@
 /** The bench's command line: that it measures, not how fast this machine is. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -11,8 +11,8 @@ import type { Figure } from '../../bench/figure.js';
 import { pairwiseRatio, quantile } from '../../bench/statistics.js';
 import { packageRoot } from '../../src/native/load.js';
 
-const bench = (...args: string[]) =>
-  execa('node', [join(packageRoot(), 'dist', 'bench', 'main.js'), ...args], { reject: false });
+const main = join(packageRoot(), 'dist', 'bench', 'main.js');
+const bench = (...args: string[]) => execa('node', [main, ...args], { reject: false });
 
 describe('statistics', () => {
   test('quantiles do not depend on the order of the values', () => {
@@ -119,6 +119,43 @@ describe('bench', () => {
       expect(value(scale, 'scale_put_us', { held })).toBeGreaterThan(0);
       expect(value(scale, 'scale_get_us', { held, batch: 16 })).toBeGreaterThan(0);
     }
+  });
+
+  test('peers: ours are measured, every other is too or says why not', async () => {
+    const document = await measured('peers', '--corpus', 'bin');
+    const found = new Set(document.figures.map((one) => one.at.peer));
+    for (const name of ['floor', 'tmemd', 'tmemd disk']) expect(found).toContain(name);
+    for (const name of ['zram', 'qemu-storage-daemon', 'redis', 'valkey', 'memcached']) {
+      const skipped = document.skipped.find((one) => one.name === name);
+      expect(found.has(name), `${name}: ${skipped?.reason}`).toBe(skipped === undefined);
+    }
+    expect(value(document, 'put_ratio', { peer: 'tmemd', depth: 64 })).toBeGreaterThan(0);
+    expect(value(document, 'depth1_get_p50_us', { peer: 'tmemd disk', depth: 64 })).toBeGreaterThan(0);
+  });
+
+  test('peers: a server that is not installed is skipped with what to install', async () => {
+    const path = mkdtempSync(join(results, 'path-'));
+    symlinkSync('/bin/sh', join(path, 'sh'));
+    const args = [
+      'peers',
+      '--json',
+      '--corpus',
+      'bin',
+      '--pages',
+      '2048',
+      '--trials',
+      '1',
+      '--results',
+      results,
+    ];
+    const run = await execa(process.execPath, [main, ...args], { reject: false, env: { PATH: path } });
+    expect(run.exitCode, run.stderr).toBe(0);
+    const { skipped } = JSON.parse(run.stdout) as Document;
+    expect(skipped).toContainEqual({
+      name: 'redis',
+      reason: 'redis-server is not installed (apt-get install redis-server)',
+    });
+    expect(run.stderr).toContain('skipping memcached: memcached is not installed');
   });
 
   test('a readable table names machine, commit, corpus and settings', async () => {
