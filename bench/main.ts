@@ -5,12 +5,14 @@
  * else; progress on stderr; the document is kept for `plot`. Exit status 1 and
  * one line when something could not be measured.
  */
+import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { type Corpus, withCorpora } from './corpus.js';
 import { type Document, defaultResults, SCHEMA, saveDocument } from './document.js';
 import { type EngineMeasure, engine } from './engine.js';
 import type { Figure } from './figure.js';
 import { device, peers } from './peers.js';
+import { plot } from './plot/page.js';
 import { setting } from './setting.js';
 import { formatDocument } from './table.js';
 import { progress } from './trial.js';
@@ -185,6 +187,29 @@ subcommand<{ held: number[] }>(
   wholeNumbers(4096, 2 ** 26),
   [100_000, 1_000_000, 4_000_000, 8_000_000],
 );
+
+program
+  .command('plot')
+  .description('one HTML page with charts of the latest documents')
+  .option('--results <folder>', 'where runs left their documents', defaultResults())
+  .option('--out <file>', 'the page; default: charts.html among the documents')
+  .option('--svg <folder>', 'also every chart as a file of its own')
+  .allowExcessArguments(false)
+  .action(
+    ({
+      results,
+      out = join(results, 'charts.html'),
+      svg,
+    }: {
+      results: string;
+      out?: string;
+      svg?: string;
+    }) => {
+      for (const file of plot({ results, out, ...(svg === undefined ? {} : { svg }) })) {
+        process.stdout.write(`${file}\n`);
+      }
+    },
+  );
 
 await program.parseAsync().catch((error: Error) => {
   process.stderr.write(`bench: ${error.message}\n`);

@@ -1,12 +1,12 @@
 /** The bench's command line: that it measures, not how fast this machine is. */
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { chunks, shuffled } from '../../bench/corpus.js';
-import type { Document } from '../../bench/document.js';
+import { type Document, saveDocument } from '../../bench/document.js';
 import type { Figure } from '../../bench/figure.js';
 import { pairwiseRatio, quantile } from '../../bench/statistics.js';
 import { packageRoot } from '../../src/native/load.js';
@@ -156,6 +156,42 @@ describe('bench', () => {
       reason: 'redis-server is not installed (apt-get install redis-server)',
     });
     expect(run.stderr).toContain('skipping memcached: memcached is not installed');
+  });
+
+  test('plot: one page that needs nothing else, a chart of whatever was measured', async () => {
+    const folder = mkdtempSync(join(results, 'plot-'));
+    const figures: Figure[] = [100_000, 8_000_000].flatMap((held) => [
+      { name: 'scale_put_us', at: { held }, median: 6, low: 6, high: 6 },
+      { name: 'scale_get_us', at: { held, batch: 1 }, median: 3, low: 3, high: 3 },
+      { name: 'scale_get_us', at: { held, batch: 16 }, median: 2, low: 2, high: 2 },
+    ]);
+    const corpus = { name: '<node> & co', pages: 2048 };
+    const where = { machine: 'M', kernel: 'K', node: 'N', commit: 'abcdef0', load: 0 };
+    const common = { schema: 1 as const, bench: 'scale', ...where, corpus, settings: {}, skipped: [] };
+    saveDocument({ ...common, taken_at: '2026-01-01T00:00:00Z', figures: [] }, folder);
+    saveDocument({ ...common, taken_at: '2026-01-02T00:00:00Z', figures }, folder);
+    const run = await bench('plot', '--results', folder, '--svg', join(folder, 'svg'));
+    expect(run.exitCode, run.stderr).toBe(0);
+    const [page = '', picture = '', ...more] = run.stdout.split('\n');
+    expect(more).toEqual([]);
+    const html = readFileSync(page, 'utf8');
+    expect(html.match(/<svg/g)).toHaveLength(1);
+    expect(html).toContain('Engine alone, by pages held');
+    expect(html).toContain('corpus &lt;node&gt; &amp; co');
+    expect(html).not.toContain('<node>');
+    expect(html.replaceAll(/xmlns(:\w+)?="[^"]*"/g, '')).not.toMatch(/https?:|<script|<link/);
+    expect(readFileSync(picture, 'utf8')).toMatch(/^<svg .*pages held/s);
+  });
+
+  test('plot: nothing to plot, or something that is no document, is refused', async () => {
+    const folder = mkdtempSync(join(results, 'plot-'));
+    const nothing = await bench('plot', '--results', folder);
+    expect(nothing.exitCode).toBe(1);
+    expect(nothing.stderr).toContain(`${folder} holds no documents`);
+    writeFileSync(join(folder, 'other.json'), '{"schema": 7}');
+    const other = await bench('plot', '--results', folder);
+    expect(other.exitCode).toBe(1);
+    expect(other.stderr).toContain('other.json is not a bench document of schema 1');
   });
 
   test('a readable table names machine, commit, corpus and settings', async () => {
