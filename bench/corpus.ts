@@ -13,6 +13,8 @@ import { progress } from './trial.js';
 
 export const PAGE_BYTES = 4096;
 const FEWEST_PAGES = 2048;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const INTERRUPTED_STATUS = 130;
 
 export interface Corpus {
   /** As asked for. */
@@ -28,13 +30,20 @@ export async function withCorpora<Result>(
 ): Promise<Result> {
   const folder = mkdtempSync(join(tmpdir(), 'tmemd-bench-'));
   let made = 0;
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  const interrupted = () => {
+    remove();
+    process.exit(INTERRUPTED_STATUS);
+  };
+  for (const signal of SIGNALS) process.on(signal, interrupted);
   try {
     return await work((spec, pagesMax) => {
       made += 1;
       return collect(spec, pagesMax, join(folder, `corpus-${made}`), folder);
     });
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    for (const signal of SIGNALS) process.off(signal, interrupted);
+    remove();
   }
 }
 

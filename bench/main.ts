@@ -124,9 +124,10 @@ subcommand<{ objectPages: number }>(
   'the engine in process: put, get, flush, eviction, threads',
   5,
   async (corpus, { trials, objectPages }) => {
-    const names = ['put', 'get', 'cheap', 'stubborn', 'flush', 'evict', 'threads'];
-    const measures = names.map((trial): EngineMeasure => ({ trial, corpus, held: objectPages }));
-    return { figures: await engine(measures, trials) };
+    const names = ['put', 'get', 'cheap', 'stubborn', 'evict', 'threads'];
+    const measures = names.map((trial): EngineMeasure => ({ trial, corpus }));
+    measures.push({ trial: 'flush', corpus, held: objectPages });
+    return engine(measures, trials);
   },
 ).option(
   '--object-pages <number>',
@@ -155,7 +156,7 @@ subcommand(
         measures.push({ trial: 'density', corpus: named, point: { mix } });
       }
     }
-    return { figures: await engine(measures, trials) };
+    return engine(measures, trials);
   },
 );
 
@@ -165,7 +166,7 @@ subcommand<{ later: string; steps: number }>(
   3,
   async (corpus, { later, steps, trials, pages }, collect) => {
     const shifted = await collect(later, pages);
-    return { figures: await engine([{ trial: 'churn', corpus, later: shifted, steps }], trials) };
+    return engine([{ trial: 'churn', corpus, later: shifted, steps }], trials);
   },
 )
   .option('--later <spec>', 'the corpus the content shifts to', 'text')
@@ -175,16 +176,15 @@ subcommand<{ held: number[] }>(
   'scale',
   'cost of a page by how many are held; 8 million of 4 KiB take about 12 GiB',
   1,
-  async (corpus, { held, trials }) => ({
-    figures: await engine(
+  (corpus, { held, trials }) =>
+    engine(
       held.map((pages): EngineMeasure => ({ trial: 'scale', corpus, held: pages })),
       trials,
     ),
-  }),
 ).option(
   '--held <numbers>',
   'pages held',
-  wholeNumbers(4096, 2 ** 26),
+  wholeNumbers(4096, 2 ** 32),
   [100_000, 1_000_000, 4_000_000, 8_000_000],
 );
 

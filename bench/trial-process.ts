@@ -8,5 +8,9 @@ async function figures(): Promise<unknown> {
   return { figures: await module.default(JSON.parse(settings)) };
 }
 
+// The bench may be interrupted; what a trial has set up, such as a zram device, it still takes down.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+
 const outcome = await figures().catch((error: Error) => ({ error: error.message }));
-process.send?.(outcome, () => process.exit(0));
+if (process.connected) process.send?.(outcome, () => process.exit(0));
+else process.exit(1);

@@ -60,6 +60,19 @@ std::vector<uint32_t> shuffled(size_t count, uint64_t seed) {
   return order;
 }
 
+void requireMemory(uint64_t bytes) {
+  std::ifstream in("/proc/meminfo");
+  std::string word;
+  uint64_t availableKib = 0;
+  while (in >> word) {
+    if (word == "MemAvailable:") in >> availableKib;
+  }
+  constexpr uint64_t kMib = 1 << 20;
+  if (availableKib * 1024 < bytes)
+    throw NotHere("it takes " + std::to_string(bytes / kMib) + " MiB of memory, available: " +
+                  std::to_string(availableKib * 1024 / kMib) + " MiB");
+}
+
 double residentBytes() {
   std::ifstream in("/proc/self/smaps_rollup");
   std::string word;

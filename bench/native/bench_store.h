@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <span>
 #include <vector>
@@ -52,6 +53,15 @@ std::vector<uint32_t> shuffled(size_t count, uint64_t seed);
 
 // Of this process.
 double residentBytes();
+
+// This machine cannot do a trial; what() says why.
+class NotHere : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Throws NotHere unless the machine has so much memory available.
+void requireMemory(uint64_t bytes);
 
 }  // namespace tmemd::bench
 

@@ -15,6 +15,7 @@ constexpr size_t kOtherPages = 4096;
 
 void flushTrial(const Corpus& corpus, size_t pageCount, Figures& out) {
   const auto& pages = corpus.pages;
+  requireMemory(static_cast<uint64_t>(corpus.meanLz4Bytes() * 1.2 * static_cast<double>(pageCount)));
   BenchStore bench(roomFor(pageCount) + roomFor(kOtherPages));
   for (size_t i = 0; i < pageCount; i++) {
     // Different in 8 bytes, so that each has bytes of its own.

@@ -16,8 +16,10 @@ void scaleTrial(const Corpus& corpus, size_t pageCount, Figures& out) {
   constexpr size_t kFloorPages = 20000;
   const auto& pages = corpus.pages;
   const Point at{{"held", static_cast<double>(pageCount)}};
-  BenchStore bench(static_cast<uint64_t>(static_cast<double>(pageCount) * (corpus.meanLz4Bytes() + 150)) +
-                   (uint64_t{256} << 20));
+  const uint64_t capacityBytes = static_cast<uint64_t>(static_cast<double>(pageCount) * (corpus.meanLz4Bytes() + 150)) +
+                                 (uint64_t{256} << 20);
+  requireMemory(capacityBytes);
+  BenchStore bench(capacityBytes);
   const auto load = [&](size_t i) {
     std::memcpy(bench.context.page(), pages[i % pages.size()].data(), kPageBytes);
     std::memcpy(bench.context.page() + 2048, &i, sizeof i);

@@ -5,7 +5,8 @@
 // FILE as `collect` writes it. Trials: put get cheap stubborn density settle
 // timeline flush churn evict threads scale. --later is the corpus churn shifts to,
 // --steps the operations it does at most; --held the pages scale and flush hold.
-// Prints one JSON array of figures (figures.h).
+// Prints one JSON array of figures (figures.h). Exit status 3: this machine cannot do
+// the trial, and the reason on stderr.
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -21,6 +22,7 @@ using namespace tmemd::bench;
 namespace {
 
 constexpr size_t kFewestPages = 2048;
+constexpr int kNotHereStatus = 3;
 
 struct Arguments {
   std::string corpus;
@@ -83,6 +85,9 @@ int main(int argc, char** argv) {
     runTrial(parse(argc, argv), figures);
     figures.print(stdout);
     return 0;
+  } catch (const NotHere& reason) {
+    std::fprintf(stderr, "%s\n", reason.what());
+    return kNotHereStatus;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "store_bench: %s\n", error.what());
     return 1;

@@ -114,11 +114,18 @@ describe('bench', () => {
   test('churn and scale: from one corpus to another, at each size', async () => {
     const churn = await measured('churn', '--corpus', 'bin', '--later', 'text', '--steps', '10000');
     expect(value(churn, 'churn_density', { steps: 10_000 })).toBeGreaterThan(1);
-    const scale = await measured('scale', '--corpus', 'bin', '--held', '4096,8192');
+    const scale = await measured('scale', '--corpus', 'bin', '--held', '4096,8192,4294967296');
     for (const held of [4096, 8192]) {
       expect(value(scale, 'scale_put_us', { held })).toBeGreaterThan(0);
       expect(value(scale, 'scale_get_us', { held, batch: 16 })).toBeGreaterThan(0);
     }
+    // Four thousand million pages: more memory than any machine has.
+    expect(scale.skipped).toEqual([
+      {
+        name: 'scale of 4294967296 pages',
+        reason: expect.stringMatching(/^it takes \d+ MiB of memory, available: \d+ MiB$/),
+      },
+    ]);
   });
 
   test('peers: ours are measured, every other is too or says why not', async () => {
