@@ -26,6 +26,7 @@
 #include <linux/virtio_ring.h>
 
 #include "vtmem.h"
+#include "vtmem_cleancache.h"
 #include "vtmem_compat.h"
 #include "vtmem_frontswap.h"
 #include "vtmem_swapdev.h"
@@ -214,7 +215,7 @@ static int vtmem_pm_notify(struct notifier_block *nb, unsigned long event,
 		WRITE_ONCE(dev->refuse_puts, true);
 		/* Puts that did not see that yet are inside vtmem_srcu. */
 		synchronize_srcu(&vtmem_srcu);
-		err = vtmem_session_pages(dev, &pages);
+		err = vtmem_session_pages(dev, true, &pages);
 		if (err || pages) {
 			dev_warn(&dev->vdev->dev,
 				 "no hibernation while the host holds pages (%llu, %d): swapoff first\n",
@@ -288,6 +289,7 @@ static int vtmem_probe(struct virtio_device *vdev)
 	err = vtmem_reserve_init(&dev->spares);
 	if (err)
 		goto err_free;
+	vtmem_admission_init(&dev->admission, dev);
 	err = vtmem_create_rings(dev);
 	if (err)
 		goto err_queues;
@@ -304,6 +306,7 @@ static int vtmem_probe(struct virtio_device *vdev)
 				       vtmem_frontswap_attach(dev);
 	if (err)
 		goto err_notifier;
+	vtmem_cleancache_attach(dev);
 	vtmem_debugfs_create(dev);
 
 	dev_info(&vdev->dev, "%u request queues, reserve %llu, limit %llu pages\n",
@@ -317,6 +320,7 @@ err_queues:
 	vtmem_close_queues(dev);
 	vdev->config->del_vqs(vdev);
 	cancel_work_sync(&dev->config_work);
+	vtmem_admission_free(&dev->admission);
 	vtmem_reserve_free(&dev->spares);
 err_free:
 	vtmem_free(dev);
@@ -338,6 +342,8 @@ static void vtmem_remove(struct virtio_device *vdev)
 	vtmem_frontswap_detach(dev);
 	vtmem_swapdev_detach(dev);
 	synchronize_srcu(&vtmem_srcu);
+	vtmem_cleancache_detach(dev);
+	vtmem_admission_free(&dev->admission);
 
 	vtmem_debugfs_remove(dev);
 	vdev->config->del_vqs(vdev);

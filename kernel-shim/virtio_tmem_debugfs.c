@@ -27,6 +27,15 @@ static const char * const vtmem_counter_names[] = {
 	[VTMEM_COUNT_refused_error] = "refused_error",
 	[VTMEM_COUNT_zero_loads] = "zero_loads",
 	[VTMEM_COUNT_lost_loads] = "lost_loads",
+	[VTMEM_COUNT_staged_stores] = "staged_stores",
+	[VTMEM_COUNT_staged_loads] = "staged_loads",
+	[VTMEM_COUNT_kept_stores] = "kept_stores",
+	[VTMEM_COUNT_clean_puts] = "clean_puts",
+	[VTMEM_COUNT_clean_rejected] = "clean_rejected",
+	[VTMEM_COUNT_clean_dropped] = "clean_dropped",
+	[VTMEM_COUNT_clean_hits] = "clean_hits",
+	[VTMEM_COUNT_clean_misses] = "clean_misses",
+	[VTMEM_COUNT_clean_filtered] = "clean_filtered",
 	[VTMEM_COUNT_flush_requests] = "flush_requests",
 	[VTMEM_COUNT_flush_failures] = "flush_failures",
 	[VTMEM_COUNT_kicks] = "kicks",
@@ -40,6 +49,7 @@ static const char * const vtmem_counter_names[] = {
 
 static const char * const vtmem_latency_names[] = {
 	[VTMEM_LATENCY_PUT] = "put",
+	[VTMEM_LATENCY_STAGED_PUT] = "staged_put",
 	[VTMEM_LATENCY_GET] = "get",
 	[VTMEM_LATENCY_FLUSH] = "flush",
 };
@@ -59,7 +69,12 @@ void vtmem_record_latency(struct vtmem_device *dev, enum vtmem_latency kind,
 	this_cpu_inc(dev->stats->latency[kind][bucket]);
 }
 
-static u64 vtmem_counter(struct vtmem_device *dev, unsigned int counter)
+/**
+ * vtmem_counter() - read a counter
+ * @dev:	a device
+ * @counter:	which
+ */
+u64 vtmem_counter(struct vtmem_device *dev, enum vtmem_counter counter)
 {
 	u64 sum = 0;
 	int cpu;
@@ -133,6 +148,8 @@ void vtmem_debugfs_create(struct vtmem_device *dev)
 	debugfs_create_u64("reserve", 0444, dev->debugfs, &dev->reserve);
 	debugfs_create_u64("limit", 0444, dev->debugfs, &dev->limit);
 	debugfs_create_u64("target", 0444, dev->debugfs, &dev->target);
+	debugfs_create_u64("clean_capacity", 0444, dev->debugfs,
+			   &dev->admission.capacity);
 }
 
 /**

@@ -65,6 +65,22 @@ void vtmem_flush_clear_pending(struct vtmem_queue *q,
 }
 
 /**
+ * vtmem_flush_set_chunk() - remember that all of a chunk is to be flushed
+ * @q:		its queue, locked
+ * @chunk:	a chunk of an ephemeral pool
+ */
+void vtmem_flush_set_chunk(struct vtmem_queue *q, struct vtmem_chunk *chunk)
+{
+	unsigned int bit;
+
+	lockdep_assert_held(&q->lock);
+	for_each_set_bit(bit, chunk->present, VTMEM_CHUNK_PAGES) {
+		vtmem_chunk_clear_present(chunk, chunk->first + bit);
+		vtmem_flush_set_pending(q, chunk, chunk->first + bit);
+	}
+}
+
+/**
  * vtmem_flush_is_pending() - was this page invalidated since it was put?
  * @chunk:	a chunk of a locked queue
  * @index:	the page

@@ -8,17 +8,19 @@
  *		may have dropped an ephemeral page all the same; a page that is
  *		not present is certainly not there
  *   pending	the page is to be flushed, see virtio_tmem_flush.c
- * Both are made by the put that needs them, which must not allocate: it takes
- * them from a reserve that a work item keeps full, and is refused in the rare
- * case that the reserve is empty.
+ * Both are made by the put that needs them, which must not wait for memory: it
+ * takes them from a reserve that a work item keeps full, and is refused in the
+ * rare case that the reserve and the free memory are used up.
  *
  * A chunk of an ephemeral pool goes when none of its bits is set, an object
  * with its last chunk; those of a persistent pool stay until the pool goes,
  * because swap uses the same offsets again and again. Ephemeral chunks are
- * bounded, since there may be very many files.
+ * bounded, since there may be very many files: beyond the bound the pages of the
+ * oldest are flushed.
  */
 #include <linux/hash.h>
 #include <linux/jhash.h>
+#include <linux/mm.h>
 #include <linux/slab.h>
 
 #include "vtmem.h"
@@ -26,8 +28,14 @@
 /* 64 chunks are room for 128 MiB of pages not seen before, in about 20 KiB. */
 #define SPARES			64
 
-/* In a queue; about 2 MiB of guest memory at most. */
-#define MAX_EPHEMERAL_CHUNKS	8192
+/* When they are used up: what is free at once, and not the last of it. */
+#define SPARE_GFP	(GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC)
+
+/*
+ * Ephemeral chunks of all queues: one for 16 pages of the guest's memory, which
+ * is 0.4 % of it. Small files have one each.
+ */
+#define RAM_PAGES_PER_EPHEMERAL_CHUNK	16
 
 static u32 vtmem_object_hash(const struct vtmem_pool *pool, const u64 oid[3])
 {
@@ -117,7 +125,7 @@ static struct vtmem_object *vtmem_take_object(struct vtmem_reserve *reserve)
 	}
 	spin_unlock(&reserve->lock);
 	vtmem_reserve_check(reserve);
-	return object;
+	return object ?: kzalloc(sizeof(*object), SPARE_GFP);
 }
 
 static struct vtmem_chunk *vtmem_take_chunk(struct vtmem_reserve *reserve)
@@ -133,7 +141,7 @@ static struct vtmem_chunk *vtmem_take_chunk(struct vtmem_reserve *reserve)
 	}
 	spin_unlock(&reserve->lock);
 	vtmem_reserve_check(reserve);
-	return chunk;
+	return chunk ?: kzalloc(sizeof(*chunk), SPARE_GFP);
 }
 
 /**
@@ -172,12 +180,15 @@ static void vtmem_chunk_free(struct vtmem_queue *q, struct vtmem_chunk *chunk)
 	struct vtmem_object *object = chunk->object;
 
 	rb_erase(&chunk->node, &object->chunks);
+	atomic_long_sub(chunk->nr_present, &object->pool->nr_present);
 	if (chunk->nr_pending) {
 		q->nr_pending -= chunk->nr_pending;
 		list_del(&chunk->link);
 	}
-	if (!object->pool->persistent)
+	if (!object->pool->persistent) {
+		list_del(&chunk->age);
 		q->nr_ephemeral_chunks--;
+	}
 	kfree(chunk);
 }
 
@@ -249,6 +260,28 @@ static void vtmem_chunk_insert(struct vtmem_object *object,
 	rb_insert_color(&chunk->node, &object->chunks);
 }
 
+/*
+ * Keeps the ephemeral chunks of a queue in their bounds by flushing the oldest,
+ * which goes when its flushes are sent. Returns false if they are not being
+ * sent, so that there are already twice as many.
+ */
+static bool vtmem_chunk_make_room(struct vtmem_queue *q)
+{
+	unsigned long bound = totalram_pages() / RAM_PAGES_PER_EPHEMERAL_CHUNK /
+			      (q->dev->nr_queues - 1);
+	struct vtmem_chunk *oldest;
+
+	if (q->nr_ephemeral_chunks < bound)
+		return true;
+	oldest = list_first_entry_or_null(&q->ephemeral_chunks,
+					  struct vtmem_chunk, age);
+	if (oldest) {
+		list_move_tail(&oldest->age, &q->ephemeral_chunks);
+		vtmem_flush_set_chunk(q, oldest);
+	}
+	return q->nr_ephemeral_chunks < 2 * bound;
+}
+
 /**
  * vtmem_chunk_get() - find a page's chunk, or make it from the reserve
  * @q:		its queue, locked
@@ -267,8 +300,7 @@ struct vtmem_chunk *vtmem_chunk_get(struct vtmem_queue *q,
 
 	if (chunk)
 		return chunk;
-	if (!pool->persistent &&
-	    q->nr_ephemeral_chunks >= MAX_EPHEMERAL_CHUNKS)
+	if (!pool->persistent && !vtmem_chunk_make_room(q))
 		return NULL;
 	chunk = vtmem_take_chunk(reserve);
 	if (!chunk)
@@ -289,8 +321,10 @@ struct vtmem_chunk *vtmem_chunk_get(struct vtmem_queue *q,
 	chunk->object = object;
 	chunk->first = round_down(key->index, VTMEM_CHUNK_PAGES);
 	vtmem_chunk_insert(object, chunk);
-	if (!pool->persistent)
+	if (!pool->persistent) {
+		list_add_tail(&chunk->age, &q->ephemeral_chunks);
 		q->nr_ephemeral_chunks++;
+	}
 	return chunk;
 }
 
@@ -328,8 +362,10 @@ int vtmem_chunk_populate(struct vtmem_pool *pool, const struct vtmem_key *key)
  */
 void vtmem_chunk_set_present(struct vtmem_chunk *chunk, u32 index)
 {
-	if (!__test_and_set_bit(index - chunk->first, chunk->present))
-		chunk->nr_present++;
+	if (__test_and_set_bit(index - chunk->first, chunk->present))
+		return;
+	chunk->nr_present++;
+	atomic_long_inc(&chunk->object->pool->nr_present);
 }
 
 /**
@@ -344,7 +380,18 @@ bool vtmem_chunk_clear_present(struct vtmem_chunk *chunk, u32 index)
 	if (!__test_and_clear_bit(index - chunk->first, chunk->present))
 		return false;
 	chunk->nr_present--;
+	atomic_long_dec(&chunk->object->pool->nr_present);
 	return true;
+}
+
+/**
+ * vtmem_chunk_is_present() - may the host have a page?
+ * @chunk:	its chunk, of a locked queue
+ * @index:	the page
+ */
+bool vtmem_chunk_is_present(const struct vtmem_chunk *chunk, u32 index)
+{
+	return test_bit(index - chunk->first, chunk->present);
 }
 
 /**

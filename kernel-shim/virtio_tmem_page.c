@@ -13,6 +13,7 @@
  * it). A put given up may still happen, later and with other content, because
  * its page is in use again: it is flushed right behind.
  */
+#include <linux/highmem.h>
 #include <linux/mm.h>
 
 #include "vtmem.h"
@@ -86,11 +87,12 @@ static int vtmem_put_and_wait(struct vtmem_queue *q, struct vtmem_pool *pool,
 	}
 	/* Before submission, for flushes travel behind the put. */
 	vtmem_flush_clear_pending(q, chunk, key->index, 1);
+	vtmem_chunk_set_present(chunk, key->index);
 	err = vtmem_submit_page(q, req, VIRTIO_TMEM_OP_PUT, 0, pool, key, page);
 	if (err) {
 		spin_unlock_irqrestore(&q->lock, flags);
 	} else {
-		vtmem_chunk_set_present(chunk, key->index);
+		vtmem_staged_drop_kept(q, pool, key);
 		vtmem_queue_unlock_kick(q, flags);
 		err = vtmem_wait(q, req, NULL, NULL);
 	}
@@ -137,65 +139,120 @@ int vtmem_put(struct vtmem_pool *pool, const struct vtmem_key *key,
 	return err;
 }
 
+/*
+ * Answers a get without the device, if that can be: -ENOENT for a page that the
+ * host certainly does not have, 0 for one whose put is not over. Otherwise 1.
+ */
+static int vtmem_get_local(struct vtmem_queue *q, struct vtmem_pool *pool,
+			   const struct vtmem_key *key, struct page *page)
+{
+	struct vtmem_chunk *chunk = vtmem_chunk_find(q, pool, key);
+	struct vtmem_request *staged;
+
+	if (!chunk || vtmem_flush_is_pending(chunk, key->index) ||
+	    !vtmem_chunk_is_present(chunk, key->index)) {
+		if (!pool->persistent)
+			vtmem_count(q->dev, clean_filtered);
+		return -ENOENT;
+	}
+	staged = vtmem_staged_find(q, pool, key);
+	if (!staged)
+		return 1;
+	copy_highpage(page, staged->own_page);
+	if (!pool->persistent) {
+		/* Gets of ephemeral pages are exclusive. */
+		vtmem_chunk_clear_present(chunk, key->index);
+		vtmem_flush_set_pending(q, chunk, key->index);
+		queue_delayed_work(vtmem_workqueue, &q->flush_work,
+				   VTMEM_FLUSH_DELAY);
+	} else {
+		vtmem_count(q->dev, staged_loads);
+	}
+	return 0;
+}
+
+/* What lets no get through, 0 if nothing. An ephemeral one does not wait. */
+static int vtmem_get_obstacle(struct vtmem_queue *q, struct vtmem_pool *pool)
+{
+	if (q->state == VTMEM_QUEUE_DEAD)
+		return -ENODEV;
+	if (q->vq && virtqueue_is_broken(q->vq))
+		return -EIO;
+	if (!pool->persistent && (q->state != VTMEM_QUEUE_OPEN || q->stalled))
+		return -EAGAIN;
+	return 0;
+}
+
+/* Submits a get; an ephemeral page is not on the host any more after it. */
+static int vtmem_get_submit(struct vtmem_queue *q, struct vtmem_request *req,
+			    struct vtmem_pool *pool,
+			    const struct vtmem_key *key)
+{
+	struct vtmem_chunk *chunk;
+	u16 op_flags = 0;
+
+	if (!pool->persistent) {
+		op_flags = VIRTIO_TMEM_GET_EXCLUSIVE;
+		chunk = vtmem_chunk_find(q, pool, key);
+		vtmem_chunk_clear_present(chunk, key->index);
+		vtmem_chunk_release(q, chunk);
+	}
+	return vtmem_submit_page(q, req, VIRTIO_TMEM_OP_GET, op_flags, pool,
+				 key, req->own_page);
+}
+
 static int vtmem_get_and_wait(struct vtmem_queue *q, struct vtmem_pool *pool,
 			      const struct vtmem_key *key, struct page *page)
 {
 	unsigned int patience_s, waited_s = 0;
-	struct vtmem_request *req;
-	struct vtmem_chunk *chunk;
+	struct vtmem_request *req = NULL;
 	unsigned long flags;
 	int err;
 
 	for (;;) {
 		spin_lock_irqsave(&q->lock, flags);
+		err = vtmem_get_local(q, pool, key, page);
+		if (err <= 0)
+			break;
 		vtmem_queue_harvest(q);
-		err = -ENODEV;
-		if (q->state == VTMEM_QUEUE_DEAD)
+		err = vtmem_get_obstacle(q, pool);
+		if (err)
 			break;
-		err = -EIO;
-		if (q->vq && virtqueue_is_broken(q->vq))
-			break;
-		err = 0;
-		req = NULL;
 		if (q->state == VTMEM_QUEUE_OPEN)
 			req = vtmem_queue_slot(q, &q->free);
 		if (req)
 			break;
 		spin_unlock_irqrestore(&q->lock, flags);
-		patience_s = vtmem_load_patience_s(q->dev);
+		patience_s = pool->persistent ?
+			vtmem_load_patience_s(q->dev) : VTMEM_TIMEOUT_S;
 		if (!vtmem_wait_slot(q, HZ) && ++waited_s >= patience_s &&
 		    patience_s)
 			return -ETIMEDOUT;
 	}
-	if (err) {
-		spin_unlock_irqrestore(&q->lock, flags);
-		return err;
-	}
-
-	chunk = vtmem_chunk_find(q, pool, key);
-	if (!chunk || vtmem_flush_is_pending(chunk, key->index)) {
-		/* Never put, or invalidated: no need to ask. */
-		vtmem_queue_put_slot(q, req);
-		spin_unlock_irqrestore(&q->lock, flags);
-		return -ENOENT;
-	}
-	err = vtmem_submit_page(q, req, VIRTIO_TMEM_OP_GET, 0, pool, key,
-				req->own_page);
-	if (err) {
+	if (req)
+		err = vtmem_get_submit(q, req, pool, key);
+	if (err || !req) {
 		spin_unlock_irqrestore(&q->lock, flags);
 		return err;
 	}
 	vtmem_queue_unlock_kick(q, flags);
-	return vtmem_wait(q, req, page, NULL);
+	err = vtmem_wait(q, req, page, NULL);
+	if (err && !pool->persistent)
+		vtmem_count(q->dev, clean_misses);
+	return err;
 }
 
 /**
  * vtmem_get() - copy a page back from the host
- * @pool:	a persistent pool
+ * @pool:	a pool
  * @key:	the page's key
  * @page:	an order-0 page, locked, referenced
  *
- * Context: may sleep, for as long as the host does not answer.
+ * An ephemeral page is on the host no more afterwards, except that it may be
+ * when -EAGAIN is returned.
+ *
+ * Context: may sleep, for a persistent page as long as the host does not
+ *	    answer.
  * Return: 0 when @page holds what was put; -ENOENT if the host has no page
  *	   under the key; another negative errno if it could not be asked or
  *	   did not answer properly. @page's content is undefined then.
@@ -234,6 +291,7 @@ void vtmem_flush(struct vtmem_pool *pool, const struct vtmem_key *key)
 	    !pool->persistent)
 		chunk = NULL;
 	if (chunk) {
+		vtmem_staged_drop_kept(q, pool, key);
 		vtmem_flush_set_pending(q, chunk, key->index);
 		if (q->nr_pending >= VTMEM_FLUSH_BATCH) {
 			vtmem_queue_harvest(q);
@@ -247,4 +305,27 @@ void vtmem_flush(struct vtmem_pool *pool, const struct vtmem_key *key)
 	if (chunk)
 		queue_delayed_work(vtmem_workqueue, &q->flush_work,
 				   VTMEM_FLUSH_DELAY);
+}
+
+/**
+ * vtmem_flush_object() - let the host forget every page of an object, soon
+ * @pool:	an ephemeral pool
+ * @oid:	the object
+ *
+ * Context: any but NMI; never sleeps, never fails.
+ */
+void vtmem_flush_object(struct vtmem_pool *pool, const u64 oid[3])
+{
+	struct vtmem_queue *q = vtmem_pool_queue(pool, oid);
+	struct vtmem_object *object;
+	unsigned long flags;
+
+	spin_lock_irqsave(&q->lock, flags);
+	object = vtmem_object_find(q, pool, oid);
+	if (object) {
+		vtmem_flush_set_object(q, object);
+		queue_delayed_work(vtmem_workqueue, &q->flush_work,
+				   VTMEM_FLUSH_DELAY);
+	}
+	spin_unlock_irqrestore(&q->lock, flags);
 }

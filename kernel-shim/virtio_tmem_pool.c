@@ -106,22 +106,52 @@ int vtmem_session_attach(struct vtmem_device *dev)
 /**
  * vtmem_session_pages() - ask how many pages the host holds for this guest
  * @dev:	a device
+ * @persistent:	in which kind of pools
  * @pages:	set on success
  *
  * Return: 0 or a negative errno.
  */
-int vtmem_session_pages(struct vtmem_device *dev, u64 *pages)
+int vtmem_session_pages(struct vtmem_device *dev, bool persistent, u64 *pages)
 {
-	const struct vtmem_control control = {
-		.op = VIRTIO_TMEM_OP_STAT,
-		.pool_id = VIRTIO_TMEM_ALL_POOLS,
-	};
-	int err;
+	struct vtmem_control control = { .op = VIRTIO_TMEM_OP_STAT };
+	struct vtmem_pool *pool;
+	u64 held;
+	int err = 0;
 
+	*pages = 0;
 	mutex_lock(&dev->control_mutex);
-	err = vtmem_control(dev, &control, pages);
+	list_for_each_entry(pool, &dev->pools, link) {
+		if (pool->persistent != persistent)
+			continue;
+		control.pool_id = pool->id;
+		err = vtmem_control(dev, &control, &held);
+		if (err)
+			break;
+		*pages += held;
+	}
 	mutex_unlock(&dev->control_mutex);
 	return err;
+}
+
+/**
+ * vtmem_pool_present() - how many pages the host may hold, as the guest counts
+ * @dev:	a device
+ * @persistent:	in which kind of pools
+ *
+ * Context: may sleep.
+ */
+u64 vtmem_pool_present(struct vtmem_device *dev, bool persistent)
+{
+	struct vtmem_pool *pool;
+	u64 pages = 0;
+
+	mutex_lock(&dev->control_mutex);
+	list_for_each_entry(pool, &dev->pools, link) {
+		if (pool->persistent == persistent)
+			pages += atomic_long_read(&pool->nr_present);
+	}
+	mutex_unlock(&dev->control_mutex);
+	return pages;
 }
 
 /* Gives @pool an id on the host. */
@@ -162,6 +192,7 @@ struct vtmem_pool *vtmem_pool_create(struct vtmem_device *dev, bool persistent)
 	pool->dev = dev;
 	pool->persistent = persistent;
 	atomic_set(&pool->inflight, 0);
+	atomic_long_set(&pool->nr_present, 0);
 
 	mutex_lock(&dev->control_mutex);
 	err = vtmem_pool_open(pool);
@@ -191,6 +222,18 @@ static bool vtmem_pool_drain(struct vtmem_pool *pool)
 	return false;
 }
 
+/* Drops all the guest remembers of a pool's pages. */
+static void vtmem_pool_forget(struct vtmem_pool *pool)
+{
+	struct vtmem_device *dev = pool->dev;
+	unsigned int i;
+
+	for (i = 1; i < dev->nr_queues; i++) {
+		vtmem_object_forget_pool(&dev->queues[i], pool);
+		vtmem_staged_forget_pool(&dev->queues[i], pool);
+	}
+}
+
 /**
  * vtmem_pool_destroy() - drop a pool and its pages
  * @pool: a pool no front end uses any more
@@ -204,12 +247,10 @@ void vtmem_pool_destroy(struct vtmem_pool *pool)
 		.pool_id = pool->id,
 	};
 	struct vtmem_device *dev = pool->dev;
-	unsigned int i;
 	bool drained;
 	int err;
 
-	for (i = 0; i < dev->nr_queues; i++)
-		vtmem_object_forget_pool(&dev->queues[i], pool);
+	vtmem_pool_forget(pool);
 	drained = vtmem_pool_drain(pool);
 
 	mutex_lock(&dev->control_mutex);
@@ -235,13 +276,11 @@ void vtmem_pool_destroy(struct vtmem_pool *pool)
 int vtmem_pool_recreate_all(struct vtmem_device *dev)
 {
 	struct vtmem_pool *pool;
-	unsigned int i;
 	int err = 0;
 
 	mutex_lock(&dev->control_mutex);
 	list_for_each_entry(pool, &dev->pools, link) {
-		for (i = 0; i < dev->nr_queues; i++)
-			vtmem_object_forget_pool(&dev->queues[i], pool);
+		vtmem_pool_forget(pool);
 		err = vtmem_pool_open(pool);
 		if (err)
 			break;
@@ -257,12 +296,10 @@ int vtmem_pool_recreate_all(struct vtmem_device *dev)
 void vtmem_pool_free_all(struct vtmem_device *dev)
 {
 	struct vtmem_pool *pool, *next;
-	unsigned int i;
 
 	mutex_lock(&dev->control_mutex);
 	list_for_each_entry_safe(pool, next, &dev->pools, link) {
-		for (i = 0; i < dev->nr_queues; i++)
-			vtmem_object_forget_pool(&dev->queues[i], pool);
+		vtmem_pool_forget(pool);
 		list_del(&pool->link);
 		kfree(pool);
 	}

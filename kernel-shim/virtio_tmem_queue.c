@@ -7,7 +7,8 @@
  * all of them fit the ring at once with direct descriptors: a page request
  * takes three (header, page, response), a flush two. So a slot in hand means
  * room in the ring, and nothing here allocates. Flushes have slots of their
- * own because they may be dropped by nobody.
+ * own because they may be dropped by nobody, and so have staged puts, because
+ * they may fill all they get without anybody waiting for them.
  *
  * The slot of a page request has a page of its own, which a get is answered
  * into and copied from. So the device never writes to a page that somebody else
@@ -25,7 +26,9 @@
 #define DESCRIPTORS_PER_FLUSH		2
 
 /* Bounds on the slots of one queue, whatever the size of its ring. */
-#define MAX_PAGE_SLOTS			32U
+#define MAX_WAIT_SLOTS			16U
+#define MAX_STAGED_SLOTS		64U
+#define MAX_PAGE_SLOTS			(MAX_WAIT_SLOTS + MAX_STAGED_SLOTS)
 #define MAX_FLUSH_SLOTS			32U
 
 /* How long a suspend waits for the rings to run empty. */
@@ -51,7 +54,10 @@ int vtmem_queue_init(struct vtmem_queue *q, struct vtmem_device *dev,
 	init_waitqueue_head(&q->wait);
 	atomic_set(&q->kicking, 0);
 	INIT_LIST_HEAD(&q->free);
+	INIT_LIST_HEAD(&q->free_staged);
+	INIT_LIST_HEAD(&q->staged);
 	INIT_LIST_HEAD(&q->free_flush);
+	INIT_LIST_HEAD(&q->ephemeral_chunks);
 	INIT_LIST_HEAD(&q->dirty);
 	INIT_LIST_HEAD(&q->dirty_objects);
 	hash_init(q->objects);
@@ -65,7 +71,8 @@ int vtmem_queue_init(struct vtmem_queue *q, struct vtmem_device *dev,
 		vtmem_queue_free(q);
 		return -ENOMEM;
 	}
-	for (i = 0; i < MAX_PAGE_SLOTS; i++) {
+	/* Control requests carry no page. */
+	for (i = 0; index && i < MAX_PAGE_SLOTS; i++) {
 		q->requests[i].own_page = alloc_page(GFP_KERNEL);
 		if (!q->requests[i].own_page) {
 			vtmem_queue_free(q);
@@ -93,11 +100,14 @@ void vtmem_queue_free(struct vtmem_queue *q)
 	q->wires = NULL;
 }
 
-/* Deals the slots out to the two free lists; the ring is empty. */
+/*
+ * Deals the slots out to the free lists; the ring is empty. A quarter of the
+ * page slots are waited for, the rest are staged. A kept slot stays what it is.
+ */
 static int vtmem_queue_deal_slots(struct vtmem_queue *q,
 				  unsigned int descriptors)
 {
-	unsigned int flushes, pages, i;
+	unsigned int flushes, pages, waits, staged, i;
 
 	flushes = clamp(descriptors / 8, 1U, MAX_FLUSH_SLOTS);
 	if (descriptors < flushes * DESCRIPTORS_PER_FLUSH +
@@ -105,18 +115,28 @@ static int vtmem_queue_deal_slots(struct vtmem_queue *q,
 		return -EINVAL;
 	pages = (descriptors - flushes * DESCRIPTORS_PER_FLUSH) /
 		DESCRIPTORS_PER_PAGE_REQUEST;
-	pages = min(pages, MAX_PAGE_SLOTS);
+	waits = clamp(pages / 4, 1U, MAX_WAIT_SLOTS);
+	staged = min(pages - waits, MAX_STAGED_SLOTS);
 
 	INIT_LIST_HEAD(&q->free);
+	INIT_LIST_HEAD(&q->free_staged);
 	INIT_LIST_HEAD(&q->free_flush);
 	for (i = 0; i < MAX_PAGE_SLOTS + flushes; i++) {
 		struct vtmem_request *req = &q->requests[i];
 
-		if (i >= pages && i < MAX_PAGE_SLOTS)
-			continue; /* no room in the ring for these */
 		req->wire = &q->wires[i];
+		if (i >= MAX_PAGE_SLOTS)
+			req->home = &q->free_flush;
+		else if (i >= MAX_WAIT_SLOTS)
+			req->home = &q->free_staged;
+		else
+			req->home = &q->free;
+		if (req->state == VTMEM_REQ_KEPT)
+			continue;
+		if ((i >= waits && i < MAX_WAIT_SLOTS) ||
+		    (i >= MAX_WAIT_SLOTS + staged && i < MAX_PAGE_SLOTS))
+			continue; /* no room in the ring for these */
 		req->state = VTMEM_REQ_FREE;
-		req->home = i < MAX_PAGE_SLOTS ? &q->free : &q->free_flush;
 		list_add_tail(&req->link, req->home);
 	}
 	return 0;

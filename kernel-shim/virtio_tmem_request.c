@@ -206,6 +206,8 @@ void vtmem_queue_complete(struct vtmem_queue *q, struct vtmem_request *req)
 		if (req->page && req->page != req->own_page)
 			put_page(req->page);
 		vtmem_queue_put_slot(q, req);
+	} else if (req->staged) {
+		vtmem_staged_complete(q, req);
 	} else if (req->detached) {
 		vtmem_queue_put_slot(q, req);
 	} else {

@@ -46,6 +46,13 @@ struct vtmem_test {
 	unsigned int nr_sent;
 };
 
+/* --- in place of virtio_tmem_pool.c --------------------------------------- */
+
+struct vtmem_queue *vtmem_pool_queue(struct vtmem_pool *pool, const u64 oid[3])
+{
+	return &container_of(pool->dev, struct vtmem_test, dev)->queue;
+}
+
 /* --- in place of virtio_tmem_request.c ----------------------------------- */
 
 struct vtmem_request *vtmem_queue_slot(struct vtmem_queue *q,
@@ -342,7 +349,7 @@ static void vtmem_test_reserve_is_refilled(struct kunit *kunit)
 						vtmem_key(SPARES, 0)));
 }
 
-static void vtmem_test_empty_reserve_refuses(struct kunit *kunit)
+static void vtmem_test_empty_reserve_takes_free_memory(struct kunit *kunit)
 {
 	struct vtmem_test *test = kunit->priv;
 	struct vtmem_reserve *reserve = &test->dev.spares;
@@ -353,10 +360,8 @@ static void vtmem_test_empty_reserve_refuses(struct kunit *kunit)
 	spin_lock_irq(&reserve->lock);
 	list_splice_init(&reserve->chunks, &taken);
 	spin_unlock_irq(&reserve->lock);
-	KUNIT_EXPECT_FALSE(kunit, vtmem_test_put(test, &test->persistent,
-						 vtmem_key(1, 0)));
-	KUNIT_EXPECT_FALSE(kunit, vtmem_test_has_chunk(test, &test->persistent,
-						       vtmem_key(1, 0)));
+	KUNIT_EXPECT_TRUE(kunit, vtmem_test_put(test, &test->persistent,
+						vtmem_key(1, 0)));
 	list_for_each_entry_safe(chunk, next, &taken, link)
 		kfree(chunk);
 }
@@ -365,12 +370,34 @@ static void vtmem_test_ephemeral_chunks_are_bounded(struct kunit *kunit)
 {
 	struct vtmem_test *test = kunit->priv;
 
-	test->queue.nr_ephemeral_chunks = MAX_EPHEMERAL_CHUNKS;
+	unsigned int bound = totalram_pages() / RAM_PAGES_PER_EPHEMERAL_CHUNK;
+	unsigned int object;
+
+	for (object = 0; object < bound; object++)
+		KUNIT_ASSERT_TRUE(kunit,
+				  vtmem_test_put(test, &test->ephemeral,
+						 vtmem_key(object, 0)));
+	KUNIT_EXPECT_EQ(kunit, test->queue.nr_pending, 0U);
+
+	/* The oldest makes room: its page is flushed, and then it goes. */
+	KUNIT_EXPECT_TRUE(kunit, vtmem_test_put(test, &test->ephemeral,
+						vtmem_key(object, 0)));
+	KUNIT_EXPECT_EQ(kunit, test->queue.nr_pending, 1U);
+	vtmem_test_flush(test, UINT_MAX);
+	KUNIT_EXPECT_EQ(kunit, test->queue.nr_ephemeral_chunks, bound);
+	KUNIT_EXPECT_FALSE(kunit, vtmem_test_has_chunk(test, &test->ephemeral,
+						       vtmem_key(0, 0)));
+
+	/* Where flushes are not sent there is an end to it. */
+	INIT_LIST_HEAD(&test->queue.free_flush);
+	while (test->queue.nr_ephemeral_chunks < 2 * bound)
+		KUNIT_ASSERT_TRUE(kunit,
+				  vtmem_test_put(test, &test->ephemeral,
+						 vtmem_key(++object, 0)));
 	KUNIT_EXPECT_FALSE(kunit, vtmem_test_put(test, &test->ephemeral,
-						 vtmem_key(1, 0)));
+						 vtmem_key(++object, 0)));
 	KUNIT_EXPECT_TRUE(kunit, vtmem_test_put(test, &test->persistent,
 						vtmem_key(1, 0)));
-	test->queue.nr_ephemeral_chunks = 0;
 }
 
 /* --- the suite ----------------------------------------------------------- */
@@ -395,10 +422,12 @@ static int vtmem_test_init(struct kunit *kunit)
 	}
 	test->persistent.persistent = true;
 	q->dev = &test->dev;
+	test->dev.nr_queues = 2;
 	q->state = VTMEM_QUEUE_OPEN;
 	spin_lock_init(&q->lock);
 	hash_init(q->objects);
 	INIT_LIST_HEAD(&q->free_flush);
+	INIT_LIST_HEAD(&q->ephemeral_chunks);
 	INIT_LIST_HEAD(&q->dirty);
 	INIT_LIST_HEAD(&q->dirty_objects);
 	for (i = 0; i < TEST_SLOTS; i++)
@@ -427,7 +456,7 @@ static struct kunit_case vtmem_test_cases[] = {
 	KUNIT_CASE(vtmem_test_empty_ephemeral_chunks_go),
 	KUNIT_CASE(vtmem_test_pools_are_apart),
 	KUNIT_CASE(vtmem_test_reserve_is_refilled),
-	KUNIT_CASE(vtmem_test_empty_reserve_refuses),
+	KUNIT_CASE(vtmem_test_empty_reserve_takes_free_memory),
 	KUNIT_CASE(vtmem_test_ephemeral_chunks_are_bounded),
 	{}
 };

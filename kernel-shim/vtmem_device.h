@@ -11,6 +11,7 @@
 #include <linux/virtio.h>
 #include <linux/workqueue.h>
 
+#include "vtmem_admission.h"
 #include "vtmem_object.h"
 #include "vtmem_stats.h"
 
@@ -41,6 +42,7 @@ struct vtmem_swapdev;
  * @pm_notifier: learns of hibernation before it starts
  * @swapdev:	its disk, or NULL
  * @spares:	objects and chunks for puts
+ * @admission:	which clean pages are put
  * @stats:	per-CPU counters
  * @debugfs:	their directory
  */
@@ -66,6 +68,7 @@ struct vtmem_device {
 	struct vtmem_swapdev *swapdev;
 
 	struct vtmem_reserve spares;
+	struct vtmem_admission admission;
 
 	struct vtmem_stats __percpu *stats;
 	struct dentry *debugfs;

@@ -52,6 +52,7 @@ struct vtmem_object {
  * struct vtmem_chunk - VTMEM_CHUNK_PAGES pages of an object
  * @node:	in its object's tree
  * @link:	on the queue's dirty list while @nr_pending > 0, on the reserve
+ * @age:	on the queue's list of ephemeral chunks
  * @object:	the object
  * @first:	index of its first page
  * @nr_present:	bits set in @present
@@ -62,6 +63,7 @@ struct vtmem_object {
 struct vtmem_chunk {
 	struct rb_node node;
 	struct list_head link;
+	struct list_head age;
 	struct vtmem_object *object;
 	u32 first;
 	u16 nr_present;
@@ -106,6 +108,7 @@ struct vtmem_chunk *vtmem_chunk_get(struct vtmem_queue *q,
 int vtmem_chunk_populate(struct vtmem_pool *pool, const struct vtmem_key *key);
 void vtmem_chunk_set_present(struct vtmem_chunk *chunk, u32 index);
 bool vtmem_chunk_clear_present(struct vtmem_chunk *chunk, u32 index);
+bool vtmem_chunk_is_present(const struct vtmem_chunk *chunk, u32 index);
 void vtmem_chunk_release(struct vtmem_queue *q, struct vtmem_chunk *chunk);
 
 void vtmem_flush_set_pending(struct vtmem_queue *q, struct vtmem_chunk *chunk,
@@ -113,6 +116,7 @@ void vtmem_flush_set_pending(struct vtmem_queue *q, struct vtmem_chunk *chunk,
 void vtmem_flush_clear_pending(struct vtmem_queue *q,
 			       struct vtmem_chunk *chunk, u32 index,
 			       u32 nr_pages);
+void vtmem_flush_set_chunk(struct vtmem_queue *q, struct vtmem_chunk *chunk);
 bool vtmem_flush_is_pending(const struct vtmem_chunk *chunk, u32 index);
 void vtmem_flush_set_object(struct vtmem_queue *q,
 			    struct vtmem_object *object);

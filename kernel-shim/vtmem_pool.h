@@ -30,6 +30,7 @@ struct vtmem_key {
  * @id:		the host's name for it, valid for one session
  * @persistent:	false: the host may drop any page at any time
  * @inflight:	requests of this pool in some ring
+ * @nr_present:	pages the host may have
  */
 struct vtmem_pool {
 	struct list_head link;
@@ -37,11 +38,13 @@ struct vtmem_pool {
 	u32 id;
 	bool persistent;
 	atomic_t inflight;
+	atomic_long_t nr_present;
 };
 
 int vtmem_session_reset(struct vtmem_device *dev);
 int vtmem_session_attach(struct vtmem_device *dev);
-int vtmem_session_pages(struct vtmem_device *dev, u64 *pages);
+int vtmem_session_pages(struct vtmem_device *dev, bool persistent, u64 *pages);
+u64 vtmem_pool_present(struct vtmem_device *dev, bool persistent);
 struct vtmem_pool *vtmem_pool_create(struct vtmem_device *dev,
 				     bool persistent);
 void vtmem_pool_destroy(struct vtmem_pool *pool);
@@ -53,8 +56,11 @@ struct vtmem_queue *vtmem_pool_queue(struct vtmem_pool *pool,
 /* virtio_tmem_page.c: what a front end does with one page. */
 int vtmem_put(struct vtmem_pool *pool, const struct vtmem_key *key,
 	      struct page *page);
+int vtmem_put_staged(struct vtmem_pool *pool, const struct vtmem_key *key,
+		     struct page *page);
 int vtmem_get(struct vtmem_pool *pool, const struct vtmem_key *key,
 	      struct page *page);
 void vtmem_flush(struct vtmem_pool *pool, const struct vtmem_key *key);
+void vtmem_flush_object(struct vtmem_pool *pool, const u64 oid[3]);
 
 #endif /* _VTMEM_POOL_H */

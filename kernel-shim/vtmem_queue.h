@@ -40,11 +40,15 @@ enum vtmem_queue_state {
  * @nr_requests: their number
  * @wires:	their DMA memory
  * @free:	slots for requests somebody waits for
+ * @free_staged: slots for puts nobody waits for
+ * @staged:	those in use, the newest first
+ * @nr_kept:	those of them the device did not take
  * @free_flush:	slots reserved for flushes
  * @nr_inflight: slots in the ring
  * @nr_unkicked: puts submitted since the device was last notified
  * @objects:	by pool and id
- * @nr_ephemeral_chunks: of all objects of ephemeral pools
+ * @ephemeral_chunks: of all objects of ephemeral pools, the oldest first
+ * @nr_ephemeral_chunks: their number
  * @dirty:	chunks with a page to flush
  * @dirty_objects: objects to flush as a whole
  * @nr_pending:	pages to flush in all chunks
@@ -67,12 +71,16 @@ struct vtmem_queue {
 	unsigned int nr_requests;
 	struct vtmem_wire *wires;
 	struct list_head free;
+	struct list_head free_staged;
+	struct list_head staged;
+	unsigned int nr_kept;
 	struct list_head free_flush;
 	unsigned int nr_inflight;
 
 	unsigned int nr_unkicked;
 
 	DECLARE_HASHTABLE(objects, 10);
+	struct list_head ephemeral_chunks;
 	unsigned int nr_ephemeral_chunks;
 	struct list_head dirty;
 	struct list_head dirty_objects;

@@ -5,7 +5,10 @@
  * Life of a request
  * -----------------
  *   FREE -> INFLIGHT -> DONE -> FREE	its waiter collects the result
- *   FREE -> INFLIGHT -> FREE		nobody waits (flushes)
+ *   FREE -> INFLIGHT -> FREE		nobody waits (flushes, staged puts)
+ *   INFLIGHT -> KEPT -> FREE		a staged put of a persistent page that the
+ *					device did not take: the slot's copy is
+ *					the only one there is
  *   INFLIGHT -> ABANDONED -> FREE	its waiter gave up; the page it named
  *					stays pinned until the device answers or
  *					the ring is reset, because until then
@@ -42,6 +45,7 @@ enum vtmem_request_state {
 	VTMEM_REQ_INFLIGHT,
 	VTMEM_REQ_DONE,
 	VTMEM_REQ_ABANDONED,
+	VTMEM_REQ_KEPT,
 };
 
 /**
@@ -49,7 +53,9 @@ enum vtmem_request_state {
  * @state:	guarded by the queue's lock; DONE is published with release
  *		semantics so that a waiter may look without the lock
  * @detached:	nobody waits for the result
- * @link:	on @home while free
+ * @staged:	a put from the slot's own page, see virtio_tmem_stage.c
+ * @link:	on @home while free, on the queue's list of staged puts while
+ *		@staged
  * @home:	the free list the slot returns to
  * @wire:	DMA memory of this slot
  * @pool:	pool of a page request, NULL for a control request
@@ -72,6 +78,7 @@ enum vtmem_request_state {
 struct vtmem_request {
 	enum vtmem_request_state state;
 	bool detached;
+	bool staged;
 	bool must_finish;
 	struct list_head link;
 	struct list_head *home;
@@ -102,6 +109,15 @@ void vtmem_queue_harvest(struct vtmem_queue *q);
 void vtmem_queue_unlock_kick(struct vtmem_queue *q, unsigned long flags)
 	__releases(&q->lock);
 void vtmem_queue_kick_rest(struct vtmem_queue *q);
+
+struct vtmem_request *vtmem_staged_find(struct vtmem_queue *q,
+					const struct vtmem_pool *pool,
+					const struct vtmem_key *key);
+void vtmem_staged_drop_kept(struct vtmem_queue *q,
+			    const struct vtmem_pool *pool,
+			    const struct vtmem_key *key);
+void vtmem_staged_forget_pool(struct vtmem_queue *q, struct vtmem_pool *pool);
+void vtmem_staged_complete(struct vtmem_queue *q, struct vtmem_request *req);
 
 bool vtmem_wait_slot(struct vtmem_queue *q, long timeout);
 int vtmem_wait_done(struct vtmem_queue *q, struct vtmem_request *req);

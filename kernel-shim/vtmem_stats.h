@@ -15,6 +15,7 @@ struct vtmem_device;
 
 enum vtmem_latency {
 	VTMEM_LATENCY_PUT,
+	VTMEM_LATENCY_STAGED_PUT,
 	VTMEM_LATENCY_GET,
 	VTMEM_LATENCY_FLUSH,
 	VTMEM_NR_LATENCIES,
@@ -39,6 +40,15 @@ enum vtmem_counter {
 	VTMEM_COUNT_refused_error,	/* another answer, a broken ring */
 	VTMEM_COUNT_zero_loads,		/* of a disk's page never written */
 	VTMEM_COUNT_lost_loads,		/* failed after a successful store */
+	VTMEM_COUNT_staged_stores,	/* of succ_stores: put from a copy */
+	VTMEM_COUNT_staged_loads,	/* of loads: answered from such a copy */
+	VTMEM_COUNT_kept_stores,	/* copies the host did not take */
+	VTMEM_COUNT_clean_puts,
+	VTMEM_COUNT_clean_rejected,	/* seen for the first time, no room */
+	VTMEM_COUNT_clean_dropped,	/* no free slot, no memory, stalled */
+	VTMEM_COUNT_clean_hits,
+	VTMEM_COUNT_clean_misses,	/* the host was asked */
+	VTMEM_COUNT_clean_filtered,	/* known to miss without asking */
 	VTMEM_COUNT_flush_requests,
 	VTMEM_COUNT_flush_failures,
 	VTMEM_COUNT_kicks,
@@ -62,6 +72,7 @@ struct vtmem_stats {
 
 void vtmem_debugfs_create(struct vtmem_device *dev);
 void vtmem_debugfs_remove(struct vtmem_device *dev);
+u64 vtmem_counter(struct vtmem_device *dev, enum vtmem_counter counter);
 void vtmem_record_latency(struct vtmem_device *dev, enum vtmem_latency kind,
 			  u64 ns);
 

@@ -8,6 +8,7 @@ const workloadResult = z.object({
   pages_checked: z.number(),
   pages_corrupt: z.number(),
   phase_seconds: z.record(z.string(), z.number()),
+  phase_sectors_read: z.record(z.string(), z.number()).optional(),
   seconds: z.number(),
 });
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # initramfs.sh KERNEL-FOLDER: prints the path of the guest's initramfs, made first when it is not there: busybox, init,
-# the workload with its corpus, and the driver built against that kernel's tree.
+# the workloads with their corpus, and the driver built against that kernel's tree.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/artefact.sh"
 . "$lab/debian.sh"
@@ -23,11 +23,14 @@ make_module() {
 }
 
 make_initramfs() {
-  local folder=$1 kernel=$2 busybox=$3 module=$4 root=$1/root
+  local folder=$1 kernel=$2 busybox=$3 module=$4 root=$1/root program
   mkdir -p "$root"/{bin,dev,proc,sys,modules,mnt,tmp}
   cp "$busybox/busybox" "$root/bin/busybox"
   ln -s busybox "$root/bin/sh"
-  gcc -std=gnu11 -O2 -Wall -Wextra -static -s -o "$root/bin/workload" "$lab"/workload/*.c -lpthread
+  for program in anonymous files; do
+    gcc -std=gnu11 -O2 -Wall -Wextra -static -s -o "$root/bin/$program" \
+      "$lab"/workload/{$program,content,order,program}.c -lpthread
+  done
   gcc -std=gnu11 -O2 -Wall -Wextra -static -s -o "$root/bin/swap-on" "$lab/swap_on.c"
   cp "$kernel/corpus" "$root/corpus"
   cp "$lab/init" "$root/init"

@@ -8,6 +8,7 @@
 import { mkdir, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { execa } from 'execa';
 import { chooseAccelerator } from './accelerator.js';
 import { makeArtefacts } from './artefacts.js';
 import type { Closers } from './closers.js';
@@ -15,7 +16,14 @@ import { GuestReport } from './guest-report.js';
 import { complaintsIn } from './kernel-log.js';
 import { type GuestRun, runGuest } from './machine.js';
 import type { LabOptions } from './options.js';
-import { frontEndResult, type GuestResult, guestResult, type LabResult } from './result.js';
+import {
+  cleancacheResult,
+  comparison,
+  frontEndResult,
+  type GuestResult,
+  guestResult,
+  type LabResult,
+} from './result.js';
 import { startService } from './service.js';
 import { heldPages, operations } from './service-report.js';
 
@@ -28,6 +36,9 @@ export interface LabSurroundings {
 }
 
 const workloadProcesses = 2;
+
+/** Nothing is left for the guest's kernel to do in the background. */
+const mke2fsOptions = 'lazy_itable_init=0,lazy_journal_init=0';
 const keptRuns = 20;
 const guestName = 'guest';
 
@@ -44,6 +55,17 @@ async function makeRunFolder(cache: string): Promise<string> {
 /** Takes all of the workload. */
 const diskMiB = (workloadMiB: number): number => workloadMiB + 128;
 
+/** A sparse file with an empty ext4 that takes all of the workload. */
+async function makeFileDisk(file: string, megabytes: number): Promise<void> {
+  await execa(
+    'mke2fs',
+    ['-q', '-t', 'ext4', '-b', '4096', '-m', '0', '-E', mke2fsOptions, file, `${megabytes}M`],
+    {
+      env: { PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` },
+    },
+  );
+}
+
 /** A sparse file. */
 async function makeSwapDisk(file: string, workloadMiB: number): Promise<void> {
   const disk = await open(file, 'w', 0o600);
@@ -52,7 +74,7 @@ async function makeSwapDisk(file: string, workloadMiB: number): Promise<void> {
 }
 
 /** What every guest of this run has in common. */
-type CommonRun = Omit<GuestRun, 'mode' | 'onLine' | 'consolePath' | 'swapDiskPath'>;
+type CommonRun = Omit<GuestRun, 'mode' | 'onLine' | 'consolePath' | 'swapDiskPath' | 'fileDiskPath'>;
 
 interface Follow {
   name: string;
@@ -71,20 +93,26 @@ async function runWorkload(
   const report = new GuestReport();
   const swapDiskPath = path.join(follow.runFolder, 'swap.raw');
   const consolePath = path.join(follow.runFolder, `${follow.name}-console.log`);
-  const removeDisk = () => rm(swapDiskPath, { force: true });
-  surroundings.closers.add(removeDisk);
+  const { job, megabytes = 0, stream = 0 } = common.workload ?? {};
+  const fileDiskPath = job === 'files' ? path.join(follow.runFolder, 'files.raw') : undefined;
+  const removeDisks = async () => {
+    for (const disk of [swapDiskPath, fileDiskPath]) if (disk !== undefined) await rm(disk, { force: true });
+  };
+  surroundings.closers.add(removeDisks);
   surroundings.say(`booting the guest (${follow.name}; console: ${consolePath})`);
   // With the service's disk there is no other to swap to.
   const ownDisk = common.diskPath === undefined;
-  if (ownDisk) await makeSwapDisk(swapDiskPath, common.workload?.megabytes ?? 0);
+  if (ownDisk) await makeSwapDisk(swapDiskPath, megabytes);
+  if (fileDiskPath !== undefined) await makeFileDisk(fileDiskPath, diskMiB(megabytes + stream));
   const onLine = async (line: string) => {
     report.take(line);
     if (line.startsWith('phase ')) surroundings.say(`  ${line.slice('phase '.length)}`);
     if (line === 'held') await follow.onHeld?.();
     if (line.startsWith('done')) await follow.onDone?.();
   };
-  await runGuest({ ...common, mode: 'run', consolePath, ...(ownDisk && { swapDiskPath }), onLine });
-  await removeDisk();
+  const disks = { ...(ownDisk && { swapDiskPath }), ...(fileDiskPath !== undefined && { fileDiskPath }) };
+  await runGuest({ ...common, ...disks, mode: 'run', consolePath, onLine });
+  await removeDisks();
   return { report, guest: guestResult(report, complaintsIn(await readFile(consolePath, 'latin1'))) };
 }
 
@@ -114,7 +142,13 @@ export async function runLab(
     ...machine,
     accelerator: choice.accelerator,
     timeoutSeconds: options.timeoutSeconds,
-    workload: { megabytes: options.workloadMiB, processes: workloadProcesses, seed: options.seed },
+    workload: {
+      job: options.job,
+      megabytes: options.workloadMiB,
+      processes: workloadProcesses,
+      stream: options.streamMiB,
+      seed: options.seed,
+    },
   };
 
   const baseline = options.baseline
@@ -166,6 +200,7 @@ export async function runLab(
   return {
     kernel: options.kernel,
     personality: options.personality,
+    job: options.job,
     release: report.release,
     front_end: options.frontEnd,
     reserve_bytes: options.reserveMiB * 2 ** 20,
@@ -176,9 +211,10 @@ export async function runLab(
     seed: options.seed,
     ...guest,
     ...frontEndResult(report, options.frontEnd),
+    ...cleancacheResult(report),
     ...held,
     ...done,
     invariants_violated: violated,
-    ...(baseline === undefined ? {} : { baseline, baseline_ratio: guest.seconds / baseline.seconds }),
+    ...(baseline === undefined ? {} : { baseline, ...comparison(options.job, guest, baseline) }),
   };
 }

@@ -2,7 +2,10 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { parseSizeBytes, sizeSyntax } from '../../src/config/quantity.js';
 import { type Kernel, kernels } from './artefacts.js';
-import { type FrontEnd, frontEnds } from './qemu.js';
+import { type FrontEnd, frontEnds, type Job } from './qemu.js';
+
+/** What the guest can be made to do. */
+export const jobs: readonly Job[] = ['swap', 'files'];
 
 /** What the guest is shown. */
 export const personalities = ['tmem', 'blk'] as const;
@@ -17,8 +20,13 @@ export interface LabOptions {
   frontEnd: FrontEnd;
   /** What the service guarantees the guest; the size of its swap device. */
   reserveMiB: number;
-  /** Anonymous memory the workload touches; follows the guest's memory when not given. */
+  job: Job;
+  /** Anonymous memory or files the workload touches; follows the guest's memory when not given. */
   workloadMiB: number;
+  /** Of a file that job `files` reads once, in between; 0: none. */
+  streamMiB: number;
+  /** The guest's reserve in the service, in the service's own notation; absent: none. */
+  reserve?: string;
   seed: number;
   baseline: boolean;
   json: boolean;
@@ -27,8 +35,8 @@ export interface LabOptions {
   timeoutSeconds: number;
 }
 
-/** 640 MiB for a guest of 256 MiB, and in proportion. */
-const workloadPerGuestMemory = 2.5;
+/** 640 MiB of anonymous memory for a guest of 256 MiB, or 512 MiB of files, and in proportion. */
+const workloadPerGuestMemory = { swap: 2.5, files: 2 };
 
 const serviceDefaultMemory = '1GiB';
 
@@ -92,10 +100,20 @@ export function parseOptions(args: readonly string[]): LabOptions {
         'default: the workload with a swap device (at most three quarters of the store), else none',
       mebibytes(0, 1 << 20),
     )
+    .addOption(
+      new Option('--job <name>', 'what the guest does: swap, or read files')
+        .choices([...jobs])
+        .default('swap'),
+    )
     .option(
       '--workload <size>',
-      'memory the workload touches; default: 2.5 times that of the guest',
-      mebibytes(1, 1 << 20),
+      'memory or files the workload touches; default: 2.5 times the memory of the guest, files twice',
+      mebibytes(16, 1 << 18),
+    )
+    .option(
+      '--stream <size>',
+      'job files also reads a file of this size once, between other reads',
+      mebibytes(1, 1 << 18),
     )
     .option(
       '--seed <number>',
@@ -103,7 +121,7 @@ export function parseOptions(args: readonly string[]): LabOptions {
       integer(0, Number.MAX_SAFE_INTEGER),
       1,
     )
-    .option('--baseline', 'also run the same guest swapping to its disk alone, and compare', false)
+    .option('--baseline', 'also run the same guest with its disks alone, and compare', false)
     .addOption(new Option('--json', 'print one JSON document on stdout').default(false).conflicts('shell'))
     .option('--shell', 'an interactive shell in the guest instead of the workload', false)
     .option('--timeout <seconds>', 'cut a guest off after this time', integer(1, 86400), 600)
@@ -112,7 +130,8 @@ export function parseOptions(args: readonly string[]): LabOptions {
     .configureOutput({ writeErr: () => {} });
   command.parse([...args], { from: 'user' });
   const given = command.opts();
-  const workloadMiB = given.workload ?? Math.ceil(given.guestMemory * workloadPerGuestMemory);
+  const workloadMiB =
+    given.workload ?? Math.ceil(given.guestMemory * workloadPerGuestMemory[given.job as Job]);
   const frontEnd = given.frontEnd ?? (given.kernel.startsWith('5.10') ? 'frontswap' : 'swap-device');
   const storeMiB = (parseSizeBytes(given.memory ?? serviceDefaultMemory) ?? 0) / 2 ** 20;
   const swapDeviceMiB = Math.min(workloadMiB, Math.floor(storeMiB * 0.75));
@@ -124,7 +143,9 @@ export function parseOptions(args: readonly string[]): LabOptions {
     personality: given.personality,
     frontEnd,
     reserveMiB: given.reserve ?? (frontEnd === 'swap-device' ? swapDeviceMiB : 0),
+    job: given.job,
     workloadMiB,
+    streamMiB: given.stream ?? 0,
     seed: given.seed,
     baseline: given.baseline,
     json: given.json,

@@ -2,6 +2,8 @@
 
 export type Accelerator = 'kvm' | 'tcg';
 
+/** Which workload: anonymous memory beyond the guest's own, or files beyond its page cache. */
+export type Job = 'swap' | 'files';
 /** How the guest's driver takes part in swapping. */
 export const frontEnds = ['frontswap', 'swap-device'] as const;
 export type FrontEnd = (typeof frontEnds)[number];
@@ -21,6 +23,8 @@ export interface GuestMachine {
   /** UNIX socket we listen on for the guest's init. */
   channelPath: string;
   swapDiskPath?: string;
+  /** A disk with a file system, for a workload on files. */
+  fileDiskPath?: string;
   /** UNIX socket QEMU listens on for its machine protocol. */
   qmpPath?: string;
   /** Socket of the service; absent: a guest without the device. */
@@ -28,7 +32,7 @@ export interface GuestMachine {
   /** Socket where the service serves a disk, the guest's first. */
   diskPath?: string;
   frontEnd?: FrontEnd;
-  workload?: { megabytes: number; processes: number; seed: number };
+  workload?: { megabytes: number; processes: number; seed: number; job?: Job; stream?: number };
 }
 
 function kernelCommandLine(guest: GuestMachine): string {
@@ -66,6 +70,10 @@ export function qemuArguments(guest: GuestMachine): string[] {
   if (guest.swapDiskPath !== undefined) {
     args.push('-drive', `file=${quoted(guest.swapDiskPath)},if=none,id=swap,format=raw,cache=none`);
     args.push('-device', 'virtio-blk-pci,drive=swap');
+  }
+  if (guest.fileDiskPath !== undefined) {
+    args.push('-drive', `file=${quoted(guest.fileDiskPath)},if=none,id=files,format=raw,cache=none`);
+    args.push('-device', 'virtio-blk-pci,drive=files,serial=files');
   }
   if (guest.devicePath !== undefined) {
     const vrings = guest.cpus + 1;

@@ -1,12 +1,14 @@
 /** What a run of the lab found: the document `--json` prints and the table shows. */
 import type { GuestReport } from './guest-report.js';
-import type { FrontEnd } from './qemu.js';
+import type { FrontEnd, Job } from './qemu.js';
 
 /** The guest's side, with the device or without it. */
 export interface GuestResult {
   /** Of the workload, by the guest's clock. */
   seconds: number;
   phase_seconds: Record<string, number>;
+  /** Job files: sectors of 512 bytes read from the disk with the files, in each phase. */
+  phase_sectors_read?: Record<string, number>;
   pages_checked: number;
   pages_corrupt: number;
   /** Requests that reached the guest's swap disk. */
@@ -41,13 +43,24 @@ export interface ServiceResult {
   invariants_violated: string;
 }
 
-export interface LabResult extends GuestResult, FrontEndResult, ServiceResult {
+/** What the pages of files met in the guest's driver. */
+export interface CleancacheResult {
+  clean_puts: number;
+  clean_rejected: number;
+  clean_dropped: number;
+  clean_hits: number;
+  clean_misses: number;
+  clean_filtered: number;
+}
+
+export interface LabResult extends GuestResult, FrontEndResult, CleancacheResult, ServiceResult {
   kernel: string;
   personality: string;
   /** The guest's `uname -r`. */
   release: string;
   front_end: FrontEnd;
   reserve_bytes: number;
+  job: Job;
   accel: string;
   cpus: number;
   guest_memory_bytes: number;
@@ -55,23 +68,58 @@ export interface LabResult extends GuestResult, FrontEndResult, ServiceResult {
   seed: number;
   /** The same guest swapping to its disk alone. */
   baseline?: GuestResult;
-  /** seconds ÷ baseline.seconds */
+  /** Job swap: seconds ÷ baseline.seconds; job files: the passes' */
   baseline_ratio?: number;
+  /** Job files: the sectors read in the passes ÷ the baseline's. */
+  baseline_sectors_ratio?: number;
 }
 
 /** @throws Error when the guest did not get as far as a result */
 export function guestResult(report: GuestReport, logComplaints: string[]): GuestResult {
   if (report.failure !== undefined) throw new Error(`the guest could not do its work: ${report.failure}`);
   if (report.result === undefined) throw new Error('the guest gave no result');
-  const { seconds, phase_seconds, pages_checked, pages_corrupt } = report.result;
+  const { seconds, phase_seconds, phase_sectors_read, pages_checked, pages_corrupt } = report.result;
   return {
     seconds,
     phase_seconds,
+    ...(phase_sectors_read && { phase_sectors_read }),
     pages_checked,
     pages_corrupt,
     swap_disk_writes: report.growth('swap_disk_writes'),
     swap_disk_reads: report.growth('swap_disk_reads'),
     log_complaints: logComplaints,
+  };
+}
+
+export function cleancacheResult(report: GuestReport): CleancacheResult {
+  return {
+    clean_puts: report.growth('virtio_tmem_clean_puts'),
+    clean_rejected: report.growth('virtio_tmem_clean_rejected'),
+    clean_dropped: report.growth('virtio_tmem_clean_dropped'),
+    clean_hits: report.growth('virtio_tmem_clean_hits'),
+    clean_misses: report.growth('virtio_tmem_clean_misses'),
+    clean_filtered: report.growth('virtio_tmem_clean_filtered'),
+  };
+}
+
+/** The passes of job files that are counted, together. */
+export function passes(guest: GuestResult): { seconds: number; sectorsRead: number } {
+  const sum = (values: Record<string, number> = {}) =>
+    Object.entries(values).reduce((all, [phase, value]) => all + (phase.startsWith('pass ') ? value : 0), 0);
+  return { seconds: sum(guest.phase_seconds), sectorsRead: sum(guest.phase_sectors_read) };
+}
+
+/** What a result says against the one without the device. */
+export function comparison(
+  job: Job,
+  guest: GuestResult,
+  baseline: GuestResult,
+): Pick<LabResult, 'baseline_ratio' | 'baseline_sectors_ratio'> {
+  if (job === 'swap') return { baseline_ratio: guest.seconds / baseline.seconds };
+  const [with_, without] = [passes(guest), passes(baseline)];
+  return {
+    baseline_ratio: with_.seconds / without.seconds,
+    baseline_sectors_ratio: with_.sectorsRead / without.sectorsRead,
   };
 }
 

@@ -56,6 +56,11 @@ function guestTable(result: LabResult): string {
   for (const phase of Object.keys(result.phase_seconds)) {
     row(`${phase}, seconds`, (guest) => (guest.phase_seconds[phase] ?? 0).toFixed(1));
   }
+  for (const phase of Object.keys(result.phase_sectors_read ?? {})) {
+    row(`${phase}, MiB read from the disk`, (guest) => {
+      return ((guest.phase_sectors_read?.[phase] ?? 0) / 2048).toFixed(1);
+    });
+  }
   row('in all, seconds', (guest) => guest.seconds.toFixed(1));
   return table.toString();
 }
@@ -63,6 +68,7 @@ function guestTable(result: LabResult): string {
 /** Everything the run found, as text of several lines. */
 export function formatResult(result: LabResult): string {
   const stores = result.succ_stores + result.failed_stores;
+  const asked = result.clean_hits + result.clean_misses;
   const lines = [
     `Linux ${result.release}, ${result.cpus} vCPU, ${mebibytes(result.guest_memory_bytes)} of memory, ` +
       `${mebibytes(result.workload_bytes)} touched, ${result.accel}, seed ${result.seed}`,
@@ -70,12 +76,18 @@ export function formatResult(result: LabResult): string {
     guestTable(result),
     `${result.front_end}: ${count(result.succ_stores)} of ${count(stores)} stores taken (${percent(result.succ_stores, stores)}), ` +
       `${count(result.loads)} loads, ${count(result.invalidates)} invalidates`,
+    `cleancache: ${count(result.clean_puts)} puts, ${count(result.clean_rejected)} not worth one, ` +
+      `${count(result.clean_dropped)} dropped; ${count(result.clean_hits)} hits (${percent(result.clean_hits, asked)} of those asked), ` +
+      `${count(result.clean_filtered)} misses without asking`,
     result.invariants_violated === ''
       ? 'store invariants: hold'
       : `store invariants: ${result.invariants_violated}`,
   ];
   if (result.baseline_ratio !== undefined) {
     lines.push(`time against the disk alone: ${result.baseline_ratio.toFixed(2)}`);
+  }
+  if (result.baseline_sectors_ratio !== undefined) {
+    lines.push(`sectors read against the disk alone: ${result.baseline_sectors_ratio.toFixed(2)}`);
   }
   return lines.join('\n');
 }

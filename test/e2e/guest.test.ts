@@ -65,6 +65,26 @@ describe('a guest that swaps into tmemd', () => {
     10 * minutes,
   );
 
+  test(
+    'with a disk of the service’s to swap to instead of the driver, as any guest can have',
+    async () => {
+      const args = ['--personality', 'blk', '--guest-memory', '128MiB', '--workload', '256MiB'];
+      const result = await guest(...args);
+      expect(result.pages_corrupt).toBe(0);
+      expect(result.pages_checked).toBeGreaterThan(result.workload_bytes / 4096);
+      expect(result.log_complaints).toEqual([]);
+      expect(result.invariants_violated).toBe('');
+      // Every page that went to the disk is in the store, and the clusters no longer wanted were discarded.
+      expect(result.refused).toBe(0);
+      expect(result.swap_disk_writes).toBeGreaterThan(0);
+      expect(result.puts).toBeGreaterThanOrEqual(result.swap_disk_writes);
+      expect(result.gets).toBeGreaterThan(0);
+      expect(result.flushes).toBeGreaterThan(0);
+      expect(result.succ_stores).toBe(0);
+    },
+    10 * minutes,
+  );
+
   test('what cannot be is refused in one line, with nothing on stdout', async () => {
     const run = await execa('node', ['dist/kernel-shim/lab/guest.js', '--kernel', '4.4'], { reject: false });
     expect(run.exitCode).not.toBe(0);

@@ -301,6 +301,33 @@ TEST_CASE("a get of several pages stops at the first that is not there") {
   CHECK(guest.request(1, makeRequest(VIRTIO_TMEM_OP_GET, pool, 0), {}, {{to, 4096}}).nr_done == 0);
 }
 
+TEST_CASE("a refused put of several pages leaves nothing under the keys it did not reach") {
+  Guest guest;
+  guest.reset();
+  const uint32_t pool = guest.createPool(true);
+  const uint64_t from = Guest::kData, to = Guest::kData + 0x8000;
+  for (uint32_t index : {0u, 2u, 3u, 4u}) {
+    guest.fill(from, static_cast<uint8_t>(index));
+    CHECK(guest.request(1, makeRequest(VIRTIO_TMEM_OP_PUT, pool, index), {{from, 4096}}).nr_done == 1);
+  }
+  // Pages that replace others still fit, the new one at index 1 does not.
+  GuestTuning tuning;
+  tuning.persistentLimitPages = 4;
+  guest.store->updateGuest(guest.guest, tuning);
+  for (uint8_t page = 0; page < 4; ++page) guest.fill(from + page * 4096u, static_cast<uint8_t>(0x40 + page));
+  const virtio_tmem_resp put = guest.request(1, makeRequest(VIRTIO_TMEM_OP_PUT, pool, 0, 4), {{from, 4 * 4096}});
+  CHECK(put.status == VIRTIO_TMEM_S_REFUSED);
+  CHECK(put.nr_done == 1);
+
+  auto get = [&](uint32_t index) {
+    return guest.request(1, makeRequest(VIRTIO_TMEM_OP_GET, pool, index), {}, {{to, 4096}}).status;
+  };
+  CHECK(get(0) == VIRTIO_TMEM_S_OK);
+  CHECK(memcmp(guest.ram.at<void>(from), guest.ram.at<void>(to), 4096) == 0);
+  for (uint32_t index : {1u, 2u, 3u}) CHECK(get(index) == VIRTIO_TMEM_S_MISS);
+  CHECK(get(4) == VIRTIO_TMEM_S_OK);  // not part of the request
+}
+
 TEST_CASE("an exclusive get on a persistent pool is a bad request and takes nothing") {
   Guest guest;
   guest.reset();

@@ -31,6 +31,15 @@ describe('options of npm run guest', () => {
     expect(parseOptions(['--guest-memory', '1GiB', '--workload', '64']).workloadMiB).toBe(64);
   });
 
+  test('files take twice the guest’s memory unless the workload is given', () => {
+    expect(parseOptions(['--job', 'files']).workloadMiB).toBe(512);
+    expect(parseOptions(['--job', 'files', '--workload', '64', '--stream', '32'])).toMatchObject({
+      job: 'files',
+      workloadMiB: 64,
+      streamMiB: 32,
+    });
+  });
+
   test.each([
     [['--cpus', '0'], /--cpus.*'0'.*1 to 16/],
     [['--cpus', 'two'], /--cpus.*'two'/],
@@ -38,6 +47,9 @@ describe('options of npm run guest', () => {
     [['--kernel', '4.4'], /--kernel.*'4\.4'.*5\.10/],
     [['--guest-memory', '64'], /--guest-memory.*'64'.*128MiB/],
     [['--workload', '1TB'], /--workload.*'1TB'/],
+    [['--job', 'mine'], /--job.*'mine'.*swap, files/],
+    [['--stream', 'x'], /--stream.*'x'/],
+    [['--reserve', 'all'], /--reserve.*'all'.*0MiB/],
     [['--seed', '-1'], /--seed/],
     [['--timeout', '0'], /--timeout.*'0'/],
     [['--json', '--shell'], /--json.*--shell/],

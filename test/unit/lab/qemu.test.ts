@@ -38,6 +38,12 @@ describe('QEMU arguments', () => {
     );
   });
 
+  test('the disk with the files is known by its serial number, and goes past the page cache too', () => {
+    expect(text({ fileDiskPath: '/d/files.raw' })).toContain(
+      'file=/d/files.raw,if=none,id=files,format=raw,cache=none -device virtio-blk-pci,drive=files,serial=files',
+    );
+  });
+
   test('a comma in a path is not taken for the end of it', () => {
     expect(text({ swapDiskPath: '/d/a,b.raw' })).toContain('file=/d/a,,b.raw,if=none');
   });

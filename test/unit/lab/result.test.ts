@@ -1,7 +1,15 @@
 /** From the guest's lines to the result, its verdict and its table. */
 import { describe, expect, test } from 'vitest';
 import { GuestReport } from '../../../kernel-shim/lab/guest-report.js';
-import { frontEndResult, guestResult, type LabResult, objections } from '../../../kernel-shim/lab/result.js';
+import {
+  cleancacheResult,
+  comparison,
+  frontEndResult,
+  guestResult,
+  type LabResult,
+  objections,
+  passes,
+} from '../../../kernel-shim/lab/result.js';
 import { formatResult } from '../../../kernel-shim/lab/table.js';
 
 const lines = [
@@ -29,6 +37,7 @@ function report(...said: string[]): GuestReport {
 const sound: LabResult = {
   ...guestResult(report(...lines), []),
   ...frontEndResult(report(...lines), 'frontswap'),
+  ...cleancacheResult(report(...lines)),
   ...{ puts: 1000, gets: 900, flushes: 1000, refused: 0 },
   ...{
     same_filled: 15,
@@ -41,6 +50,7 @@ const sound: LabResult = {
   ...{
     kernel: '5.10',
     personality: 'tmem',
+    job: 'swap',
     release: '5.10.251-tmemd',
     front_end: 'frontswap',
     reserve_bytes: 0,
@@ -79,6 +89,19 @@ describe('the result of a run', () => {
     ['a corrupt page in the baseline', { baseline: { ...sound, pages_corrupt: 2 } }, /baseline: 2 of/],
   ])('%s is objected to', (_, change, expected) => {
     expect(objections({ ...sound, ...change }).join('\n')).toMatch(expected);
+  });
+
+  test('files are compared over the passes, by seconds and by sectors', () => {
+    const files = (pass: number, sectors: number) => ({
+      ...sound,
+      phase_seconds: { warm: 100, 'pass 1': pass, 'pass 2': pass },
+      phase_sectors_read: { warm: 1000, 'pass 1': sectors, 'pass 2': 0 },
+    });
+    expect(passes(files(3, 50))).toEqual({ seconds: 6, sectorsRead: 50 });
+    const compared = comparison('files', files(3, 50), files(4, 500));
+    expect(compared).toEqual({ baseline_ratio: 0.75, baseline_sectors_ratio: 0.1 });
+    const text = formatResult({ ...files(3, 50), job: 'files', baseline: files(4, 500), ...compared });
+    expect(text).toContain('sectors read against the disk alone: 0.10');
   });
 
   test('the table shows a share, a size and, with a baseline, both columns and the ratio', () => {

@@ -3,7 +3,7 @@
  * The guest's workload: processes that together touch more anonymous memory
  * than the guest has, and check every page of it.
  *
- *   workload --megabytes N --processes N --seed N --corpus FILE [--hold]
+ *   anonymous --megabytes N --processes N --seed N --corpus FILE [--hold]
  *
  * Every process walks its share in random order, a new one for each phase:
  *
@@ -21,7 +21,6 @@
  * one did not, 2 when the workload could not run. The same seed is the same run.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -30,13 +29,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "content.h"
 #include "order.h"
+#include "program.h"
 
 #define MAX_PROCESSES 64
 #define MAX_REPORTED_CORRUPT 8
@@ -62,32 +60,6 @@ struct options {
 	const char *corpus_path;
 	bool hold;
 };
-
-static void fail(const char *what, const char *detail)
-{
-	fprintf(stderr, "workload: %s: %s\n", what, detail);
-	exit(2);
-}
-
-static double now_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
-}
-
-static uint64_t parse_number(const char *name, const char *text)
-{
-	char *end;
-	uint64_t value;
-
-	errno = 0;
-	value = text ? strtoull(text, &end, 10) : 0;
-	if (!text || errno || !*text || *end || *text == '-')
-		fail(name, "not a number");
-	return value;
-}
 
 static struct options parse_options(char **argument)
 {
@@ -122,40 +94,10 @@ static struct options parse_options(char **argument)
 	return options;
 }
 
-static struct corpus map_corpus(const char *path)
-{
-	struct corpus corpus;
-	struct stat status;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || fstat(fd, &status))
-		fail(path, strerror(errno));
-	if (status.st_size < 4 * PAGE_BYTES)
-		fail(path, "too small for a corpus");
-	corpus.size_bytes = status.st_size;
-	corpus.bytes = mmap(NULL, corpus.size_bytes, PROT_READ, MAP_SHARED, fd, 0);
-	if (corpus.bytes == MAP_FAILED)
-		fail(path, strerror(errno));
-	close(fd);
-	return corpus;
-}
-
 /* Whether the rewrite phase writes this page. */
 static bool is_rewritten(uint64_t seed, uint32_t process, uint32_t page)
 {
 	return mix(mix(seed, 3), ((uint64_t)process << 32) | page) % 4 == 0;
-}
-
-static void report_corrupt(const struct page_id *id, const uint8_t *found, const uint8_t *expected)
-{
-	size_t at = 0;
-
-	while (at < PAGE_BYTES && found[at] == expected[at])
-		at++;
-	/* Changed back between the compare and now: still corrupt, and worth knowing. */
-	fprintf(stderr, "workload: corrupt page %u of process %u, generation %u, %s: byte %zu is %02x, not %02x\n",
-		id->page, id->process, id->generation, page_kind_names[page_kind(id)], at,
-		at < PAGE_BYTES ? found[at] : 0, at < PAGE_BYTES ? expected[at] : 0);
 }
 
 /* What one process works on. */
@@ -237,17 +179,6 @@ static void child_died(int signal)
 	_exit(2);
 }
 
-static void wait_for_line(void)
-{
-	int c;
-
-	printf("held\n");
-	fflush(stdout);
-	do {
-		c = getchar();
-	} while (c != '\n' && c != EOF);
-}
-
 static struct shared *make_shared(unsigned int processes)
 {
 	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -306,7 +237,7 @@ int main(int argc, char **argv)
 		double start;
 
 		if (phase == RELEASE && options.hold)
-			wait_for_line();
+			hold();
 		printf("phase %s\n", phase_names[phase]);
 		fflush(stdout);
 		start = now_seconds();
