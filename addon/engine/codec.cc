@@ -9,8 +9,7 @@
 #include <cstring>
 #include <new>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "engine/xxh3.h"
 
 namespace tmemd {
 
@@ -58,7 +57,7 @@ PageHash::PageHash(uint64_t seed) : seed_(mix(seed)) {
 }
 
 uint64_t PageHash::page(const std::byte* bytes) const {
-  return XXH3_64bits_withSecret(bytes, kPageLength, secret_, kSecretBytes);
+  return xxh3(bytes, kPageLength, secret_, kSecretBytes);
 }
 
 uint64_t PageHash::content(uint64_t pageHash, uint64_t groupSalt) { return mix(pageHash ^ groupSalt); }
@@ -66,12 +65,12 @@ uint64_t PageHash::content(uint64_t pageHash, uint64_t groupSalt) { return mix(p
 uint32_t PageHash::storedPlain(uint64_t pageHash) { return bind(pageHash, kPageLength, Codec::kPlain); }
 
 uint32_t PageHash::stored(const std::byte* bytes, uint32_t lengthBytes, Codec codec) const {
-  return bind(XXH3_64bits_withSecret(bytes, lengthBytes, secret_, kSecretBytes), lengthBytes, codec);
+  return bind(xxh3(bytes, lengthBytes, secret_, kSecretBytes), lengthBytes, codec);
 }
 
 uint64_t PageHash::object(uint32_t pool, const uint64_t oid[3]) const {
   uint64_t words[4] = {oid[0], oid[1], oid[2], pool};
-  return XXH3_64bits_withSeed(words, sizeof words, seed_);
+  return xxh3(words, sizeof words, secret_, kSecretBytes);
 }
 
 std::optional<uint64_t> repeatedWord(const std::byte* page) {
@@ -83,15 +82,7 @@ std::optional<uint64_t> repeatedWord(const std::byte* page) {
   return first;
 }
 
-CodecScratch::CodecScratch() : lz4State(std::malloc(static_cast<size_t>(LZ4_sizeofState()))) {
-  static_assert(LZ4_COMPRESSBOUND(kPageLength) <= sizeof(CodecScratch::encoded));
-  if (!lz4State) throw std::bad_alloc();
-}
-
-CodecScratch::~CodecScratch() {
-  std::free(lz4State);
-  ZSTD_freeDCtx(zstdDecoder);
-}
+CodecScratch::~CodecScratch() { ZSTD_freeDCtx(zstdDecoder); }
 
 SettlingEncoder::SettlingEncoder()
     : lz4State_(std::malloc(static_cast<size_t>(LZ4_sizeofStateHC()))), zstd_(ZSTD_createCCtx()) {
@@ -121,19 +112,14 @@ std::optional<EncodedPage> SettlingEncoder::encode(const PageHash& hash, const s
   return EncodedPage{lz4_, best, Codec::kLz4Settled, hash.stored(lz4_, best, Codec::kLz4Settled)};
 }
 
-EncodedPage encodePage(CodecScratch& scratch, const PageHash& hash, const std::byte* page,
-                       uint64_t pageHash) {
-  if (!looksRandom(page)) {
-    // Room for the bound takes LZ4's faster path, without limit checks.
-    int length = LZ4_compress_fast_extState(scratch.lz4State, reinterpret_cast<const char*>(page),
-                                            reinterpret_cast<char*>(scratch.encoded), kPageLength,
-                                            sizeof scratch.encoded, 1);
-    if (length > 0 && static_cast<uint32_t>(length) <= kWorthLz4Bytes) {
-      uint32_t lengthBytes = static_cast<uint32_t>(length);
+EncodedPage encodePage(CodecScratch& scratch, const PageHash& hash, uint64_t pageHash) {
+  if (!looksRandom(scratch.page)) {
+    uint32_t lengthBytes = scratch.lz4.encode(scratch.page, scratch.encoded);
+    if (lengthBytes > 0 && lengthBytes <= kWorthLz4Bytes) {
       return {scratch.encoded, lengthBytes, Codec::kLz4, hash.stored(scratch.encoded, lengthBytes, Codec::kLz4)};
     }
   }
-  return {page, kPageLength, Codec::kPlain, PageHash::storedPlain(pageHash)};
+  return {scratch.page, kPageLength, Codec::kPlain, PageHash::storedPlain(pageHash)};
 }
 
 EncodedPage encodeRepeated(const PageHash& hash, const uint64_t* word) {

@@ -12,6 +12,7 @@
 
 #include "engine/bin.h"
 #include "engine/layout.h"
+#include "engine/lz4_page.h"
 
 struct ZSTD_CCtx_s;
 struct ZSTD_DCtx_s;
@@ -44,15 +45,15 @@ std::optional<uint64_t> repeatedWord(const std::byte* page);
 
 // Scratch memory of one thread.
 struct CodecScratch {
-  CodecScratch();
+  CodecScratch() = default;
   ~CodecScratch();
   CodecScratch(const CodecScratch&) = delete;
   CodecScratch& operator=(const CodecScratch&) = delete;
 
-  alignas(64) std::byte page[4096];
-  alignas(64) std::byte encoded[4608];  // at least LZ4_compressBound(4096)
+  alignas(64) std::byte page[4096 + Lz4PageEncoder::kReadBeyondBytes] = {};
+  alignas(64) std::byte encoded[Lz4PageEncoder::kRoomBytes];
   alignas(64) std::byte compare[4096];
-  void* lz4State;
+  Lz4PageEncoder lz4;
   ZSTD_DCtx_s* zstdDecoder = nullptr;  // made when the first such page is met
 };
 
@@ -74,9 +75,9 @@ class SettlingEncoder {
   alignas(64) std::byte zstdOut_[4608];
 };
 
-// LZ4 if that is smaller than the page by enough, else the page itself.
-// `pageHash` is hash.page(page).
-EncodedPage encodePage(CodecScratch& scratch, const PageHash& hash, const std::byte* page, uint64_t pageHash);
+// Of scratch.page: LZ4 if that is smaller by enough, else the page itself. `pageHash` is
+// hash.page(scratch.page).
+EncodedPage encodePage(CodecScratch& scratch, const PageHash& hash, uint64_t pageHash);
 // A page of one repeated word that no slot value stands for.
 EncodedPage encodeRepeated(const PageHash& hash, const uint64_t* word);
 

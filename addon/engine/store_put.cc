@@ -88,11 +88,11 @@ Store::Impl::KeptPage Store::Impl::keepPage(WorkerContext& context, Guest& guest
     return storeBlock(context, guest, persistent, encodeRepeated(hash, &*word));
   }
   uint64_t pageHash = hash.page(codec.page);
-  if (!persistent) return storeBlock(context, guest, false, encodePage(codec, hash, codec.page, pageHash));
+  if (!persistent) return storeBlock(context, guest, false, encodePage(codec, hash, pageHash));
   uint64_t contentHash = options.weakHashForTest ? 1 : PageHash::content(pageHash, guest.group.salt);
   Loc stale = 0;
   if (KeptPage shared = shareDuplicate(context, guest, contentHash, &stale); shared.value) return shared;
-  KeptPage kept = storeBlock(context, guest, true, encodePage(codec, hash, codec.page, pageHash));
+  KeptPage kept = storeBlock(context, guest, true, encodePage(codec, hash, pageHash));
   if (kept.value) index.insert(contentHash, kept.value, stale);
   return kept;
 }
