@@ -62,42 +62,27 @@ uint32_t equalBytes(const uint8_t* in, uint32_t a, uint32_t b, uint32_t end) {
 
 }  // namespace
 
-uint16_t Lz4PageEncoder::Positions::newRound() {
-  if (round == 0) entry.fill(kRounds * kPageLength);  // of the round that is never used
-  uint32_t base = round * kPageLength;
-  round = (round + 1) % kRounds;
-  return static_cast<uint16_t>(base);
-}
-
 // `givesUp` is asked once, at the end of the input's first eighth: how much was read, and
 // how much is it in the block. 0 when it said so.
-template <uint32_t kLength, typename GivesUp>
-uint32_t Lz4PageEncoder::run(Positions& positions, const uint8_t* in, uint8_t* out, GivesUp givesUp) {
-  static_assert(std::has_single_bit(kLength));
+template <uint32_t kLength, uint32_t kBits, typename GivesUp>
+uint32_t Lz4PageEncoder::run(Positions<kBits>& positions, const uint8_t* in, uint8_t* out, GivesUp givesUp) {
   constexpr uint32_t kSearchEnd = kLength - kMatchMargin + 1;
   constexpr uint32_t kMatchEnd = kLength - kLastLiterals;
-  auto matches = [in](uint32_t before, uint32_t position, uint32_t four) {
-    // Both are evaluated: a branch between them would be mispredicted often. What an
-    // earlier round left may be any number: the input is read inside its bounds, and the
-    // bytes beyond it that the last positions reach.
-    return (before < position) & (read32(in + (before % kLength)) == four);
-  };
-  const uint16_t base = positions.newRound();
-  uint16_t* const entries = positions.entry.data();
-  auto slotOf = [](uint32_t four) { return four * 2654435761u >> (32 - Positions::kBits); };
-  auto enter = [=](uint32_t slot, uint32_t position) {
-    uint32_t before = static_cast<uint16_t>(entries[slot] - base);
-    entries[slot] = static_cast<uint16_t>(base + position);
+  auto slotOf = [](uint32_t four) { return four * 2654435761u >> (32 - kBits); };
+  uint16_t* const entries = positions.data();
+  auto enter = [entries](uint32_t slot, uint32_t position) {
+    uint32_t before = entries[slot];
+    entries[slot] = static_cast<uint16_t>(position);
     return before;
   };
+  // An empty entry names position 0, which is as good a place to look as any.
+  positions.fill(0);
 
   // Where the search stops to ask; afterwards where it ends.
   uint32_t stop = kLength / 8;
   uint8_t* to = out;
   uint32_t literals = 0;  // where those not yet written begin
-  uint32_t at = 0;
-  enter(slotOf(read32(in)), 0);
-  at = 1;
+  uint32_t at = 1;
   for (;;) {
     uint32_t match;
     {
@@ -118,7 +103,7 @@ uint32_t Lz4PageEncoder::run(Positions& positions, const uint8_t* in, uint8_t* o
         match = enter(nextSlot, at);
         nextFour = read32(in + next);
         nextSlot = slotOf(nextFour);
-        matched = matches(match, at, four);
+        matched = read32(in + match) == four;
       } while (!matched);
     }
     while (at > literals && match > 0 && in[at - 1] == in[match - 1]) at--, match--;
@@ -156,7 +141,7 @@ uint32_t Lz4PageEncoder::run(Positions& positions, const uint8_t* in, uint8_t* o
       enter(slotOf(read32(in + at - 2)), at - 2);
       uint32_t four = read32(in + at);
       match = enter(slotOf(four), at);
-      if (!matches(match, at, four)) break;
+      if (read32(in + match) != four) break;
       token = to++;
       *token = 0;
     }
@@ -178,15 +163,15 @@ bool Lz4PageEncoder::piecesLookPoor(const std::byte* page) {
   for (uint32_t i = 0; i < kTrialPieces; i++) {
     std::memcpy(pieces + i * kPieceBytes, page + i * kStride + (kStride - kPieceBytes) / 2, kPieceBytes);
   }
-  uint32_t length = run<kTrialBytes>(trial_, pieces, out, [](uint32_t, uint32_t) { return false; });
+  uint32_t length = run<kTrialBytes, kTrialBits>(trial_, pieces, out, [](uint32_t, uint32_t) { return false; });
   return length * 100 >= kTrialBytes * kPoorTrialPercent;
 }
 
 uint32_t Lz4PageEncoder::encode(const std::byte* page, std::byte* out) {
-  return run<kPageLength>(page_, reinterpret_cast<const uint8_t*>(page), reinterpret_cast<uint8_t*>(out),
-                          [&](uint32_t read, uint32_t written) {
-                            return written * 100 >= read * kPoorStartPercent && piecesLookPoor(page);
-                          });
+  return run<kPageLength, kPageBits>(page_, reinterpret_cast<const uint8_t*>(page), reinterpret_cast<uint8_t*>(out),
+                                     [&](uint32_t read, uint32_t written) {
+                                       return written * 100 >= read * kPoorStartPercent && piecesLookPoor(page);
+                                     });
 }
 
 }  // namespace tmemd

@@ -6,10 +6,6 @@
 // time, and looks after the first eighth whether there was anything to save. If not,
 // pieces from all over the page are tried, and only when those save nothing either is it
 // given up.
-//
-// A match finder's table is as large as the page, so clearing it would show: entries carry
-// the round they were made in, and those of earlier rounds read as positions beyond the
-// page.
 #ifndef TMEMD_ENGINE_LZ4_PAGE_H_
 #define TMEMD_ENGINE_LZ4_PAGE_H_
 
@@ -37,24 +33,18 @@ class Lz4PageEncoder {
   static constexpr uint32_t kPieceBytes = 256;
   static constexpr uint32_t kTrialBytes = kTrialPieces * kPieceBytes;
 
-  // By their first four bytes, the last positions in this round and entries of others.
-  struct Positions {
-    static constexpr uint32_t kBits = 13;    // as liblz4 has for inputs below 64 KiB
-    static constexpr uint32_t kRounds = 15;  // of 4096 positions, and one that is never used, fit 16 bits
+  // Where four bytes were last seen, by their hash. For the trial a small one: clearing it shows.
+  static constexpr uint32_t kPageBits = 13;  // as liblz4 has for inputs below 64 KiB
+  static constexpr uint32_t kTrialBits = 11;
+  template <uint32_t kBits>
+  using Positions = std::array<uint16_t, 1u << kBits>;
 
-    // Subtracted from an entry of the round it gives a position, from others at least 4096.
-    uint16_t newRound();
-
-    alignas(64) std::array<uint16_t, 1u << kBits> entry;
-    uint32_t round = 0;
-  };
-
-  template <uint32_t kLength, typename GivesUp>
-  static uint32_t run(Positions& positions, const uint8_t* in, uint8_t* out, GivesUp givesUp);
+  template <uint32_t kLength, uint32_t kBits, typename GivesUp>
+  static uint32_t run(Positions<kBits>& positions, const uint8_t* in, uint8_t* out, GivesUp givesUp);
   bool piecesLookPoor(const std::byte* page);
 
-  Positions page_;
-  Positions trial_;
+  alignas(64) Positions<kPageBits> page_;
+  alignas(64) Positions<kTrialBits> trial_;
 };
 
 }  // namespace tmemd

@@ -1,19 +1,43 @@
 #include "engine/settler.h"
 
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
 
 namespace tmemd {
 
-Settler::Settler(Store::Impl& store) : store_(store), thread_([this] { run(); }) { store_.table.setTended(true); }
+Settler::Settler(Store::Impl& store) : store_(store), wakeFd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (wakeFd_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd of the background thread");
+  thread_ = std::thread([this] { run(); });
+  store_.table.setTended([this] { wake(); });
+}
 
 Settler::~Settler() {
-  {
-    std::lock_guard<std::mutex> guard(mutex_);
-    stop_ = true;
-  }
-  wake_.notify_all();
+  stop_.store(true, std::memory_order_relaxed);
+  wake();
   thread_.join();
-  store_.table.setTended(false);
+  store_.table.setTended(nullptr);
+  close(wakeFd_);
+}
+
+// Called by puts, so it must not wait for a thread of the lowest priority: no mutex.
+void Settler::wake() { eventfd_write(wakeFd_, 1); }
+
+// Sleeps until `then`, but for frames that puts ask for.
+void Settler::tendUntil(Clock::time_point then) {
+  while (!stop_.load(std::memory_order_relaxed)) {
+    auto left = std::chrono::ceil<std::chrono::milliseconds>(then - Clock::now());
+    pollfd ready = {wakeFd_, POLLIN, 0};
+    if (left.count() <= 0 || poll(&ready, 1, static_cast<int>(left.count())) == 0) return;
+    eventfd_t ignored;
+    eventfd_read(wakeFd_, &ignored);
+    while (store_.table.tend()) {
+    }
+  }
 }
 
 template <typename Visit>
@@ -53,9 +77,7 @@ void Settler::run() {
   bool walkUnderWay = false;
   bool walkIsCold = false;
   uint16_t roundsSinceCold = 0;
-  std::unique_lock<std::mutex> lock(mutex_);
-  while (!stop_) {
-    lock.unlock();
+  while (!stop_.load(std::memory_order_relaxed)) {
     bool idle = true;
     while (store_.table.tend()) idle = false;
     uint64_t now = store_.operationsSoFar();
@@ -65,6 +87,7 @@ void Settler::run() {
     if (Clock::now() >= nextRound) {
       nextRound = Clock::now() + kRound;
       store_.round.fetch_add(1, std::memory_order_relaxed);
+      store_.table.beginTendingRound();
       roundsSinceCold++;
       if (!walkUnderWay) {
         walkIsCold = roundsSinceCold >= kRoundsBetweenColdWalks;
@@ -81,8 +104,7 @@ void Settler::run() {
       }
     }
     if (walkUnderWay) idle = false;
-    lock.lock();
-    if (!stop_) wake_.wait_for(lock, idle ? kIdleTickMs : kTickMs);
+    tendUntil(Clock::now() + (idle ? kIdleTickMs : kTickMs));
   }
 }
 
@@ -142,6 +164,8 @@ void Settler::settleNow(const Store::Impl::SettlePolicy* policy) {
     endWalk();
   }
   endWalk();
+  store_.table.beginTendingRound();
+  store_.table.beginTendingRound();  // what is dirty now lay idle between the two
   while (store_.table.tend()) {
   }
 }

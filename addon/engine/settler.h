@@ -16,8 +16,8 @@
 #ifndef TMEMD_ENGINE_SETTLER_H_
 #define TMEMD_ENGINE_SETTLER_H_
 
+#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <mutex>
 #include <thread>
 
@@ -53,6 +53,8 @@ class Settler {
   };
 
   void run();
+  void wake();
+  void tendUntil(Clock::time_point then);
   bool beginWalk(bool forced);
   // Goes on until `until`; true when the walk is complete.
   bool walk(const Store::Impl::SettlePolicy* policy, Clock::time_point until);
@@ -68,9 +70,8 @@ class Settler {
   Cursor cursor_;
   std::vector<Store::Impl::LeafName> leaves_;  // of the bucket in hand
 
-  std::mutex mutex_;  // guards stop_
-  std::condition_variable wake_;
-  bool stop_ = false;
+  const int wakeFd_;
+  std::atomic<bool> stop_{false};
   std::thread thread_;
 };
 

@@ -60,6 +60,7 @@ uint64_t SpanTable::fixedBytes() const {
 SpanNumber SpanTable::take(SpanKind kind, uint32_t binId, FrameQuota* quota) {
   SpanNumber span;
   bool mustZero = false;
+  bool wake = false;
   {
     SpinGuard guard(lock_);
     bool backed = quota && quota->heldFrames < quota->reservedFrames;
@@ -72,6 +73,7 @@ SpanNumber SpanTable::take(SpanKind kind, uint32_t binId, FrameQuota* quota) {
       span = dirty_[best];
       dirty_[best] = dirty_.back();
       dirty_.pop_back();
+      dirtyLeast_ = std::min(dirtyLeast_, dirty_.size());
       mustZero = slots_[span].state.load(std::memory_order_relaxed) != formerly(kind, binId) ||
                  formerly(kind, binId) == static_cast<uint32_t>(SpanKind::kFree);
     } else if (!warm_.empty()) {
@@ -86,10 +88,13 @@ SpanNumber SpanTable::take(SpanKind kind, uint32_t binId, FrameQuota* quota) {
       return 0;  // the last free frame is in tend()'s hands for a moment
     }
     takenSinceTend_++;
+    wake = wake_ && !wakeCalled_ && dirty_.size() + warm_.size() <= warmTarget() / 2;
+    wakeCalled_ |= wake;
     if (!backed) committedFrames_++;
     if (quota) quota->heldFrames++;
     takenFrames_++;
   }
+  if (wake) wake_();
   std::byte* base = bytes(span);
   if (mustZero) std::memset(base, 0, kSpanBytes);
   SpanHeader& head = *reinterpret_cast<SpanHeader*>(base);
@@ -124,7 +129,18 @@ void SpanTable::release(SpanNumber span, FrameQuota* quota) {
   if (!backed) committedFrames_--;
   takenFrames_--;
   dirty_.push_back(span);
-  if (!tended_.load(std::memory_order_relaxed)) trimIdle(kIdleFramesMax);
+  if (!wake_) trimIdle(kIdleFramesMax);
+}
+
+void SpanTable::setTended(std::function<void()> wake) {
+  SpinGuard guard(lock_);
+  wake_ = std::move(wake);
+}
+
+void SpanTable::beginTendingRound() {
+  SpinGuard guard(lock_);
+  toGiveBack_ = dirtyLeast_;
+  dirtyLeast_ = dirty_.size();
 }
 
 void SpanTable::punch(SpanNumber span) {
@@ -152,10 +168,13 @@ bool SpanTable::tend() {
   {
     SpinGuard guard(lock_);
     size_t target = warmTarget();
-    if (dirty_.size() > std::min(target, kIdleFramesMax)) {
+    wakeCalled_ = false;
+    if (toGiveBack_ > 0 && dirty_.size() > std::min(target, kIdleFramesMax)) {
+      toGiveBack_--;
       toPunch = dirty_.front();
       dirty_.front() = dirty_.back();
       dirty_.pop_back();
+      dirtyLeast_ = std::min(dirtyLeast_, dirty_.size());
     } else if (warm_.size() > target) {
       toPunch = warm_.back();
       warm_.pop_back();
@@ -168,6 +187,7 @@ bool SpanTable::tend() {
         clean_.pop_back();
       }
     } else {
+      toGiveBack_ = 0;
       takenSinceTend_ = 0;
       return false;
     }

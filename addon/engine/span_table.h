@@ -19,6 +19,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "engine/arena.h"
@@ -94,11 +95,15 @@ class SpanTable {
   void returnSpare(SpanNumber spare);
 
   // --- in the background ---
-  // From here on somebody calls tend(): freed frames may wait for it.
-  void setTended(bool tended) { tended_.store(tended, std::memory_order_relaxed); }
+  // From here on somebody calls tend(), and soon after `wake` was called: freed frames may
+  // wait for it, and warm ones are made while a guest fills them. Null: nobody does.
+  void setTended(std::function<void()> wake);
   // Gives dirty frames back and touches clean ones ahead of need, a few at a time.
   // False when there was nothing to do.
   bool tend();
+  // Called every second or so: the dirty frames that lay idle since the last call are to be
+  // given back. Others come and go with the guest's pages, and would only be missed.
+  void beginTendingRound();
 
   struct Usage {
     uint64_t capacityBytes;
@@ -118,9 +123,9 @@ class SpanTable {
   static constexpr uint32_t kExclusive = 1u << 31;
   // Dirty frames kept for their former owner. While somebody tends, more may wait.
   static constexpr size_t kIdleFramesMax = 16;
-  static constexpr size_t kWarmFramesMin = 2;
-  static constexpr size_t kWarmFramesMax = 32;
-  static constexpr uint64_t kWarmShare = 256;  // of the frames taken, one in so many
+  static constexpr size_t kWarmFramesMin = 4;
+  static constexpr size_t kWarmFramesMax = 64;
+  static constexpr uint64_t kWarmShare = 192;  // of the frames taken, one in so many
 
   uint64_t borrowedFrames() const { return (borrowedBytes_ + kSpanBytes - 1) / kSpanBytes; }
   SpanNumber freshSpan();
@@ -136,13 +141,16 @@ class SpanTable {
   uint32_t spanCount_;     // numbers 1 .. spanCount_-1 are usable, spares included
   uint64_t budgetFrames_;  // without spares
 
-  std::atomic<bool> tended_{false};
+  std::function<void()> wake_;  // set while no page operation runs
   mutable SpinLock lock_;  // guards what follows
   std::vector<SpanNumber> clean_;  // besides those above highestUsed_
   std::vector<SpanNumber> warm_;
   std::vector<SpanNumber> dirty_;
   uint64_t tending_ = 0;        // frames tend() has in hand
   uint64_t takenSinceTend_ = 0;
+  bool wakeCalled_ = false;     // and tend() has not been at work since
+  size_t dirtyLeast_ = 0;       // since the round began
+  size_t toGiveBack_ = 0;
   std::vector<SpanNumber> spares_;
   uint64_t committedFrames_ = 0;
   uint64_t takenFrames_ = 0;
