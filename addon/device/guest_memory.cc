@@ -124,6 +124,17 @@ bool GuestMemory::translate(uint64_t guestAddress, uint64_t sizeBytes, std::vect
   return true;
 }
 
+const std::byte* GuestMemory::contiguous(uint64_t guestAddress, uint64_t sizeBytes) const {
+  auto above =
+      std::upper_bound(regions_.begin(), regions_.end(), guestAddress,
+                       [](uint64_t address, const auto& region) { return address < region->guestAddress(); });
+  if (above == regions_.begin()) return nullptr;
+  const MappedRegion& region = **(above - 1);
+  const uint64_t offset = guestAddress - region.guestAddress();
+  if (offset >= region.sizeBytes() || sizeBytes > region.sizeBytes() - offset) return nullptr;
+  return region.data() + offset;
+}
+
 std::byte* GuestMemory::translateUserspace(uint64_t address, uint64_t sizeBytes) const {
   for (const auto& region : regions_) {
     const uint64_t offset = address - region->userspaceAddress();

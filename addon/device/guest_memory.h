@@ -79,6 +79,9 @@ class GuestMemory {
   // `out` in an unspecified state, when part of the range is not memory.
   bool translate(uint64_t guestAddress, uint64_t sizeBytes, std::vector<Segment>& out) const;
 
+  // Host address of a guest-physical range; null when it is not within one region.
+  const std::byte* contiguous(uint64_t guestAddress, uint64_t sizeBytes) const;
+
   // Host address of a range the front end names by its own addresses; null
   // when it is not within one region.
   std::byte* translateUserspace(uint64_t address, uint64_t sizeBytes) const;

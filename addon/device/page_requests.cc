@@ -48,6 +48,13 @@ PageRequests::Result PageRequests::runOne(Queue& queue, const GuestMemory& memor
     queue.vring.complete(chain.head, 0);
     return Result::kDone;
   }
+  // What may take long does not hold back what is done.
+  const bool manyPages = valid && (request.op == VIRTIO_TMEM_OP_FLUSH_OBJECT || request.pageCount > kBatchPages);
+  if (manyPages && unpublished_ != 0) {
+    if (memory.lost()) return Result::kMemoryLost;
+    queue.publish(counters_);
+    unpublished_ = 0;
+  }
   Response response;
   LatencyOp op = LatencyOp::flush;
   if (!valid) {
@@ -56,7 +63,7 @@ PageRequests::Result PageRequests::runOne(Queue& queue, const GuestMemory& memor
     response.status = Status::kNoSession;
   } else if (request.op == VIRTIO_TMEM_OP_PUT) {
     op = LatencyOp::put;
-    if (!put(memory, request, chain, response)) return Result::kMemoryLost;
+    if (!put(queue, memory, request, chain, response)) return Result::kMemoryLost;
   } else if (request.op == VIRTIO_TMEM_OP_FLUSH) {
     response.status = store_.flush(context_, guest_, request.key(), request.pageCount);
     if (response.status == Status::kOk) response.donePages = request.pageCount;
@@ -70,7 +77,7 @@ PageRequests::Result PageRequests::runOne(Queue& queue, const GuestMemory& memor
     counters_.latencyOf(op).record(now - lastNs_);
     lastNs_ = now;
   }
-  if (op == LatencyOp::put || unpublished_ >= kMaxUnpublished) {
+  if (unpublished_ >= (op == LatencyOp::put ? kMaxUnpublishedPuts : kMaxUnpublished)) {
     if (memory.lost()) return Result::kMemoryLost;
     queue.publish(counters_);
     unpublished_ = 0;
@@ -79,7 +86,7 @@ PageRequests::Result PageRequests::runOne(Queue& queue, const GuestMemory& memor
 }
 
 // False: guest memory is lost, and what was read of it is not to be used.
-bool PageRequests::put(const GuestMemory& memory, const Request& request, const Chain& chain,
+bool PageRequests::put(const Queue& queue, const GuestMemory& memory, const Request& request, const Chain& chain,
                        Response& response) {
   SegmentCursor data(chain.readable);
   data.skip(kRequestBytes);
@@ -87,6 +94,8 @@ bool PageRequests::put(const GuestMemory& memory, const Request& request, const 
   for (uint32_t page = 0; page < request.pageCount; ++page, ++key.index) {
     data.read(context_.page(), kPageBytes);
     if (memory.lost()) return false;
+    // The next request's page travels while this one is compressed.
+    if (page + 1 == request.pageCount) queue.vring.prefetchAhead(memory);
     response.status = store_.put(context_, guest_, key);
     if (response.status == Status::kOk) {
       ++response.donePages;

@@ -3,7 +3,7 @@
 // Requests of a queue take effect and complete in ring order. GETs that follow
 // one another, whatever chains they came in, go to the store as one batch so
 // that it can prefetch; everything else first waits for the batch before it.
-// Completions are published per batch and per put.
+// Completions are published per batch of gets, every few puts, and when nothing is left to do.
 //
 //   ring -> take -> read, check -> GET:   pages_ -> Store::get -> respond
 //                                  else:  Store::put / flush   -> respond
@@ -47,7 +47,10 @@ class PageRequests {
  private:
   // A GET waits in the batch until this many pages are wanted.
   static constexpr size_t kBatchPages = 16;
+  // Completions held back while more requests wait: publishing one costs an exchange of cache
+  // lines with the driver's processor. A put takes microseconds, so fewer of them.
   static constexpr uint32_t kMaxUnpublished = 32;
+  static constexpr uint32_t kMaxUnpublishedPuts = 4;
 
   struct PendingGet {
     Chain chain;
@@ -61,7 +64,7 @@ class PageRequests {
   using BouncePage = std::array<std::byte, kPageBytes>;
 
   Result runOne(Queue& queue, const GuestMemory& memory);
-  bool put(const GuestMemory& memory, const Request& request, const Chain& chain, Response& response);
+  bool put(const Queue& queue, const GuestMemory& memory, const Request& request, const Chain& chain, Response& response);
   void addGet(const Request& request, PendingGet& pending);
   Result finishGets(Queue& queue, const GuestMemory& memory);
   void respond(Queue& queue, const Chain& chain, const Response& response, uint32_t dataBytes);

@@ -1,6 +1,7 @@
 // Taking chains from a ring that a hostile guest may write to at any moment, and completing them.
 #include "device/vring.h"
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <limits>
@@ -140,6 +141,32 @@ ChainFault Vring::append(const vring_desc& descriptor, const GuestMemory& memory
   return memory.translate(descriptor.addr, descriptor.len, writable ? chain.writable : chain.readable)
              ? ChainFault::kNone
              : ChainFault::kAddressOutOfRange;
+}
+
+void Vring::prefetchAhead(const GuestMemory& memory) const {
+  auto headAt = [this](uint16_t index) {
+    return shared(availableRing_->ring[index & mask_]).load(std::memory_order_relaxed);
+  };
+  const uint16_t known = knownAvailable();
+  if (known == 0) return;
+  if (known > 1) {
+    if (const uint16_t head = headAt(static_cast<uint16_t>(consumed_ + 1)); head < layout_.size)
+      __builtin_prefetch(&descriptors_[head]);
+  }
+  // Requests are short chains: the request, a page or a few, the response.
+  constexpr int kDescriptorsMax = 3;
+  uint16_t index = headAt(consumed_);
+  for (int i = 0; i < kDescriptorsMax && index < layout_.size; ++i) {
+    vring_desc descriptor;
+    memcpy(&descriptor, &descriptors_[index], sizeof descriptor);
+    if (descriptor.flags & (VRING_DESC_F_INDIRECT | VRING_DESC_F_WRITE)) return;
+    const uint64_t bytes = std::min<uint64_t>(descriptor.len, 4096);
+    if (const std::byte* data = memory.contiguous(descriptor.addr, bytes)) {
+      for (uint64_t at = 0; at < bytes; at += 64) __builtin_prefetch(data + at);
+    }
+    if (!(descriptor.flags & VRING_DESC_F_NEXT)) return;
+    index = descriptor.next;
+  }
 }
 
 void Vring::complete(uint16_t head, uint32_t writtenBytes) {

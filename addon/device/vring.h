@@ -80,6 +80,10 @@ class Vring {
   // result, chain.head is set and the chain is consumed.
   ChainFault take(const GuestMemory& memory, Chain& chain);
 
+  // Brings nearer to the processor what taking the chain after the next one, and copying the page
+  // of the next, will read: the driver's processor wrote it last. Takes no decision.
+  void prefetchAhead(const GuestMemory& memory) const;
+
   // Completes a chain; the driver sees it after publish().
   void complete(uint16_t head, uint32_t writtenBytes);
   // Makes completed chains visible. True when the driver wants an interrupt.
