@@ -330,16 +330,17 @@ struct vtmem_chunk *vtmem_chunk_get(struct vtmem_queue *q,
 
 /**
  * vtmem_chunk_populate() - make a page's chunk before it is needed
+ * @q:		its queue, unlocked
  * @pool:	its pool
  * @key:	its key
  *
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int vtmem_chunk_populate(struct vtmem_pool *pool, const struct vtmem_key *key)
+int vtmem_chunk_populate(struct vtmem_queue *q, struct vtmem_pool *pool,
+			 const struct vtmem_key *key)
 {
-	struct vtmem_queue *q = vtmem_pool_queue(pool, key->oid);
-	struct vtmem_reserve *reserve = &pool->dev->spares;
+	struct vtmem_reserve *reserve = &q->dev->spares;
 	struct vtmem_chunk *chunk;
 
 	for (;;) {

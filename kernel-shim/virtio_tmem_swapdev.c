@@ -10,9 +10,9 @@
  * one reserve, and the disk's size would be promised twice.
  *
  * Swap tells the disk when it lets go of a slot (swap_slot_free_notify, with
- * interrupts off); that and discards are flushes. Swap is told that the disk is
- * synchronous: it then waits for one page at a time, without reading ahead,
- * which was measured to be the faster way; see README.md.
+ * interrupts off); that and discards are flushes. Swap is not told that the disk
+ * is synchronous, though it is: it would then let go of a page as soon as it is
+ * read, and write it anew however little had changed. README.md has figures.
  *
  * When the device goes while swap has the disk open, the disk stays until it is
  * closed, and fails whatever it is asked for.
@@ -110,7 +110,8 @@ static int vtmem_swapdev_populate(struct vtmem_pool *pool, u64 nr_pages)
 
 	for (page = 0; page < nr_pages; page += VTMEM_CHUNK_PAGES) {
 		vtmem_disk_key(&key, page);
-		err = vtmem_chunk_populate(pool, &key);
+		err = vtmem_chunk_populate(vtmem_pool_queue(pool, key.oid),
+					   pool, &key);
 		if (err)
 			return err;
 		cond_resched();

@@ -46,13 +46,6 @@ struct vtmem_test {
 	unsigned int nr_sent;
 };
 
-/* --- in place of virtio_tmem_pool.c --------------------------------------- */
-
-struct vtmem_queue *vtmem_pool_queue(struct vtmem_pool *pool, const u64 oid[3])
-{
-	return &container_of(pool->dev, struct vtmem_test, dev)->queue;
-}
-
 /* --- in place of virtio_tmem_request.c ----------------------------------- */
 
 struct vtmem_request *vtmem_queue_slot(struct vtmem_queue *q,

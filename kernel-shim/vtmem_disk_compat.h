@@ -40,28 +40,21 @@ static inline struct gendisk *vtmem_bio_disk(struct bio *bio)
 #define VTMEM_SUBMIT_BIO_DONE		BLK_QC_T_NONE
 #endif
 
-/*
- * How a disk tells swap that waiting for it is quicker than being told later.
- * From 6.3 on it is a property of the disk, before it is having rw_page().
- */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
-#define VTMEM_RW_PAGE
-#endif
-
 #if LINUX_VERSION_CODE < KERNEL_VERSION(5, 11, 0)
 #define kmap_local_page(page)		kmap_atomic(page)
 #define kunmap_local(address)		kunmap_atomic(address)
 #endif
 
-/* Limits of a disk of @nr_pages pages, requests of at most @max_pages. */
+/*
+ * A disk whose requests have at most @max_pages. Swap is not told that it is
+ * synchronous (BLK_FEAT_SYNCHRONOUS, rw_page before 6.3); README.md says why.
+ */
 static inline struct gendisk *vtmem_disk_alloc(unsigned int max_pages)
 {
 	unsigned int max_sectors = max_pages << (PAGE_SHIFT - SECTOR_SHIFT);
-	struct gendisk *disk;
-
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
 	struct queue_limits limits = {
-		.features = BLK_FEAT_SYNCHRONOUS | BLK_FEAT_STABLE_WRITES,
+		.features = BLK_FEAT_STABLE_WRITES,
 		.logical_block_size = PAGE_SIZE,
 		.physical_block_size = PAGE_SIZE,
 		.io_min = PAGE_SIZE,
@@ -73,10 +66,10 @@ static inline struct gendisk *vtmem_disk_alloc(unsigned int max_pages)
 		.dma_alignment = SECTOR_SIZE - 1,
 	};
 
-	disk = blk_alloc_disk(&limits, NUMA_NO_NODE);
-	return disk;
+	return blk_alloc_disk(&limits, NUMA_NO_NODE);
 #else
 	struct request_queue *queue;
+	struct gendisk *disk;
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 14, 0)
 	disk = blk_alloc_disk(NUMA_NO_NODE);
@@ -104,9 +97,6 @@ static inline struct gendisk *vtmem_disk_alloc(unsigned int max_pages)
 	blk_queue_flag_set(QUEUE_FLAG_NONROT, queue);
 	blk_queue_flag_clear(QUEUE_FLAG_ADD_RANDOM, queue);
 	blk_queue_flag_set(QUEUE_FLAG_STABLE_WRITES, queue);
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
-	blk_queue_flag_set(QUEUE_FLAG_SYNCHRONOUS, queue);
-#endif
 #if LINUX_VERSION_CODE < KERNEL_VERSION(5, 19, 0)
 	blk_queue_flag_set(QUEUE_FLAG_DISCARD, queue);
 #endif

@@ -105,7 +105,8 @@ struct vtmem_chunk *vtmem_chunk_find(struct vtmem_queue *q,
 struct vtmem_chunk *vtmem_chunk_get(struct vtmem_queue *q,
 				    struct vtmem_pool *pool,
 				    const struct vtmem_key *key);
-int vtmem_chunk_populate(struct vtmem_pool *pool, const struct vtmem_key *key);
+int vtmem_chunk_populate(struct vtmem_queue *q, struct vtmem_pool *pool,
+			 const struct vtmem_key *key);
 void vtmem_chunk_set_present(struct vtmem_chunk *chunk, u32 index);
 bool vtmem_chunk_clear_present(struct vtmem_chunk *chunk, u32 index);
 bool vtmem_chunk_is_present(const struct vtmem_chunk *chunk, u32 index);

@@ -78,8 +78,8 @@ enum vtmem_request_state {
 struct vtmem_request {
 	enum vtmem_request_state state;
 	bool detached;
-	bool staged;
 	bool must_finish;
+	bool staged;
 	struct list_head link;
 	struct list_head *home;
 	struct vtmem_wire *wire;

@@ -18,6 +18,12 @@ const kernelScripts = {
 export type Kernel = keyof typeof kernelScripts;
 export const kernels = Object.keys(kernelScripts) as Kernel[];
 
+/** A kernel somebody built, and the folder it was built in. */
+export interface OwnKernel {
+  image: string;
+  build: string;
+}
+
 export interface Artefacts {
   /** Folder with bzImage and the tree modules are built against. */
   kernelFolder: string;
@@ -53,9 +59,12 @@ async function script(name: string, args: string[], signal: AbortSignal): Promis
 }
 
 /** Makes what is missing, first to last: minutes on a fresh machine, nothing after that. */
-export async function makeArtefacts(kernel: Kernel, signal: AbortSignal): Promise<Artefacts> {
+export async function makeArtefacts(kernel: Kernel | OwnKernel, signal: AbortSignal): Promise<Artefacts> {
   const qemuCommand = await script('qemu.sh', [], signal);
-  const [kernelFolder = ''] = await script(kernelScripts[kernel], [kernel], signal);
+  const [kernelFolder = ''] =
+    typeof kernel === 'string'
+      ? await script(kernelScripts[kernel], [kernel], signal)
+      : await script('own-kernel.sh', [kernel.image, kernel.build], signal);
   const [initramfsPath = ''] = await script('initramfs.sh', [kernelFolder], signal);
   return { kernelFolder, initramfsPath, qemuCommand };
 }

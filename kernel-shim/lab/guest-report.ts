@@ -23,6 +23,8 @@ export class GuestReport {
   failure: string | undefined;
   /** Its `uname -r`. */
   release = '';
+  /** How its driver takes part in swapping: `frontswap`, `swap-device`, or `none` without a driver. */
+  frontEnd = 'none';
   private readonly moments: Record<string, GuestKernelCounters> = {};
   private moment = '';
 
@@ -37,6 +39,8 @@ export class GuestReport {
       if (counters && rest[0] !== undefined) counters[rest[0]] = Number(rest[1]);
     } else if (word === 'result') {
       this.result = workloadResult.parse(JSON.parse(rest.join(' ')));
+    } else if (word === 'front_end') {
+      this.frontEnd = rest[0] ?? '';
     } else if (word === 'kernel') {
       this.release = rest[0] ?? '';
     } else if (word === 'failed') {

@@ -2,6 +2,7 @@
 import { CommanderError } from 'commander';
 import { cacheFolder } from './artefacts.js';
 import { Closers } from './closers.js';
+import { formatKernels, runKernels } from './kernels.js';
 import { runLab } from './lab.js';
 import { parseOptions } from './options.js';
 import { objections } from './result.js';
@@ -19,7 +20,13 @@ async function main(): Promise<number> {
   }
   const closers = new Closers();
   try {
-    const result = await runLab(options, { cache: cacheFolder(), closers, signal: interrupted.signal, say });
+    const surroundings = { cache: cacheFolder(), closers, signal: interrupted.signal, say };
+    if (options.kernel === 'all') {
+      const outcomes = await runKernels(options, surroundings);
+      process.stdout.write(`${options.json ? JSON.stringify(outcomes, null, 2) : formatKernels(outcomes)}\n`);
+      return outcomes.some((outcome) => outcome.objections.length > 0) ? 1 : 0;
+    }
+    const result = await runLab(options, surroundings);
     if (result === undefined) return 0;
     process.stdout.write(`${options.json ? JSON.stringify(result, null, 2) : formatResult(result)}\n`);
     const found = objections(result);

@@ -9,13 +9,14 @@ import { mkdir, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
+import { parseSizeBytes } from '../../src/config/quantity.js';
 import { chooseAccelerator } from './accelerator.js';
 import { makeArtefacts } from './artefacts.js';
 import type { Closers } from './closers.js';
 import { GuestReport } from './guest-report.js';
 import { complaintsIn } from './kernel-log.js';
 import { type GuestRun, runGuest } from './machine.js';
-import type { LabOptions } from './options.js';
+import { type LabOptions, reserve } from './options.js';
 import {
   cleancacheResult,
   comparison,
@@ -122,7 +123,9 @@ export async function runLab(
   surroundings: LabSurroundings,
 ): Promise<LabResult | undefined> {
   const { cache, closers, signal, say } = surroundings;
-  const { kernelFolder, initramfsPath, qemuCommand } = await makeArtefacts(options.kernel, signal);
+  const { kernel } = options;
+  if (kernel === 'all') throw new Error('one kernel at a time');
+  const { kernelFolder, initramfsPath, qemuCommand } = await makeArtefacts(kernel, signal);
   const socketFolder = await mkdtemp(path.join(tmpdir(), 'tmemd-'));
   closers.add(() => rm(socketFolder, { recursive: true, force: true }));
   const runFolder = await makeRunFolder(cache);
@@ -155,12 +158,13 @@ export async function runLab(
     ? (await runWorkload(common, surroundings, { name: 'disk-alone', runFolder })).guest
     : undefined;
 
+  const guaranteed = reserve(options);
   const service = await startService({
     folder: socketFolder,
     guestName,
     ...(options.memory === undefined ? {} : { memory: options.memory }),
     ...(options.personality === 'blk' && { diskMiB: diskMiB(options.workloadMiB) }),
-    reserveMiB: options.reserveMiB,
+    ...(guaranteed !== undefined && { reserve: guaranteed }),
     logPath: path.join(runFolder, 'service.log'),
     signal,
   });
@@ -169,7 +173,7 @@ export async function runLab(
     ...common,
     ...(options.personality === 'blk'
       ? { diskPath: service.devicePath }
-      : { devicePath: service.devicePath, frontEnd: options.frontEnd }),
+      : { devicePath: service.devicePath, ...(options.frontEnd && { frontEnd: options.frontEnd }) }),
   };
 
   if (options.shell) {
@@ -198,19 +202,19 @@ export async function runLab(
   });
   if (held === undefined || done === undefined) throw new Error('the guest gave no result');
   return {
-    kernel: options.kernel,
+    kernel: typeof kernel === 'string' ? kernel : kernel.image,
     personality: options.personality,
-    job: options.job,
     release: report.release,
-    front_end: options.frontEnd,
-    reserve_bytes: options.reserveMiB * 2 ** 20,
+    front_end: report.frontEnd,
+    reserve_bytes: parseSizeBytes(guaranteed ?? '0') ?? 0,
+    job: options.job,
     accel: choice.accelerator,
     cpus: options.cpus,
     guest_memory_bytes: options.guestMemoryMiB * 2 ** 20,
     workload_bytes: options.workloadMiB * 2 ** 20,
     seed: options.seed,
     ...guest,
-    ...frontEndResult(report, options.frontEnd),
+    ...frontEndResult(report),
     ...cleancacheResult(report),
     ...held,
     ...done,

@@ -70,7 +70,7 @@ export async function runGuest(run: GuestRun): Promise<void> {
     const reason = result.stderr.trim().split('\n')[0] || result.shortMessage || 'unknown reason';
     throw new Error(`QEMU failed: ${reason}`);
   }
-  if ((run.mode === 'run' || run.mode === 'kunit') && !ended) {
+  if (run.mode !== 'shell' && run.mode !== 'probe' && !ended) {
     throw new Error(`the guest stopped before it was done${await consoleTail(run.consolePath)}`);
   }
 }

@@ -1,7 +1,9 @@
 /** The command line of `npm run guest`. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { parseSizeBytes, sizeSyntax } from '../../src/config/quantity.js';
-import { type Kernel, kernels } from './artefacts.js';
+import { type Kernel, kernels, type OwnKernel } from './artefacts.js';
 import { type FrontEnd, frontEnds, type Job } from './qemu.js';
 
 /** What the guest can be made to do. */
@@ -16,16 +18,16 @@ export interface LabOptions {
   memory?: string;
   guestMemoryMiB: number;
   cpus: number;
-  kernel: Kernel;
-  frontEnd: FrontEnd;
-  /** What the service guarantees the guest; the size of its swap device. */
-  reserveMiB: number;
+  /** `all`: each in turn; an own build: its image and build folder. */
+  kernel: Kernel | 'all' | OwnKernel;
+  /** Absent: the driver's choice. */
+  frontEnd?: FrontEnd;
   job: Job;
   /** Anonymous memory or files the workload touches; follows the guest's memory when not given. */
   workloadMiB: number;
   /** Of a file that job `files` reads once, in between; 0: none. */
   streamMiB: number;
-  /** The guest's reserve in the service, in the service's own notation; absent: none. */
+  /** The guest's reserve in the service, in the service's own notation; absent: see reserve(). */
   reserve?: string;
   seed: number;
   baseline: boolean;
@@ -39,6 +41,18 @@ export interface LabOptions {
 const workloadPerGuestMemory = { swap: 2.5, files: 2 };
 
 const serviceDefaultMemory = '1GiB';
+
+/** What the guest is guaranteed: a swap device as large as the workload, as far as the store can promise that. */
+export function reserve(options: LabOptions): string | undefined {
+  if (options.reserve !== undefined) return options.reserve;
+  const { kernel } = options;
+  const frontswap =
+    options.frontEnd === 'frontswap' ||
+    (options.frontEnd === undefined && typeof kernel === 'string' && kernel.startsWith('5.10'));
+  if (frontswap || options.personality === 'blk') return undefined;
+  const storeBytes = parseSizeBytes(options.memory ?? serviceDefaultMemory) ?? 0;
+  return `${Math.min(options.workloadMiB, Math.floor((storeBytes / 2 ** 20) * 0.75))}MiB`;
+}
 
 function integer(minimum: number, maximum: number): (text: string) => number {
   return (text) => {
@@ -62,6 +76,11 @@ function mebibytes(minimum: number, maximum: number): (text: string) => number {
   };
 }
 
+function existingPath(text: string): string {
+  if (!existsSync(text)) throw new InvalidArgumentError('There is no such file or folder.');
+  return path.resolve(text);
+}
+
 /** Kept as it is for the service, which says how small a store may be. */
 function serviceSize(text: string): string {
   if (parseSizeBytes(text) === undefined) throw new InvalidArgumentError(`Allowed: ${sizeSyntax}.`);
@@ -82,7 +101,11 @@ export function parseOptions(args: readonly string[]): LabOptions {
     )
     .option('--guest-memory <size>', "the guest's memory", mebibytes(128, 65536), 256)
     .option('--cpus <count>', "the guest's processors", integer(1, 16), 2)
-    .addOption(new Option('--kernel <version>', "the guest's kernel").choices(kernels).default('5.10'))
+    .addOption(
+      new Option('--kernel <version>', "the guest's kernel").choices([...kernels, 'all']).default('5.10'),
+    )
+    .option('--kernel-image <path>', 'a bzImage of your own instead; with --kernel-build', existingPath)
+    .option('--kernel-build <folder>', 'the build folder the module is made against', existingPath)
     .addOption(
       new Option('--personality <name>', 'what the guest is shown: the tmem device, or a disk it swaps to')
         .choices(personalities)
@@ -98,7 +121,7 @@ export function parseOptions(args: readonly string[]): LabOptions {
       '--reserve <size>',
       'what the service guarantees the guest, and so the size of a swap device; ' +
         'default: the workload with a swap device (at most three quarters of the store), else none',
-      mebibytes(0, 1 << 20),
+      serviceSize,
     )
     .addOption(
       new Option('--job <name>', 'what the guest does: swap, or read files')
@@ -130,22 +153,24 @@ export function parseOptions(args: readonly string[]): LabOptions {
     .configureOutput({ writeErr: () => {} });
   command.parse([...args], { from: 'user' });
   const given = command.opts();
-  const workloadMiB =
-    given.workload ?? Math.ceil(given.guestMemory * workloadPerGuestMemory[given.job as Job]);
-  const frontEnd = given.frontEnd ?? (given.kernel.startsWith('5.10') ? 'frontswap' : 'swap-device');
-  const storeMiB = (parseSizeBytes(given.memory ?? serviceDefaultMemory) ?? 0) / 2 ** 20;
-  const swapDeviceMiB = Math.min(workloadMiB, Math.floor(storeMiB * 0.75));
+  const { kernelImage: image, kernelBuild: build } = given;
+  if ((image === undefined) !== (build === undefined)) {
+    command.error('error: --kernel-image and --kernel-build go together: the image and what it was built in');
+  }
+  if (given.kernel === 'all' && (image !== undefined || given.shell || given.baseline)) {
+    command.error('error: --kernel all goes without --kernel-image, --shell and --baseline');
+  }
   return {
-    ...(given.memory === undefined ? {} : { memory: given.memory }),
+    ...(given.memory !== undefined && { memory: given.memory }),
+    ...(given.frontEnd !== undefined && { frontEnd: given.frontEnd }),
     guestMemoryMiB: given.guestMemory,
     cpus: given.cpus,
-    kernel: given.kernel,
+    kernel: image === undefined ? given.kernel : { image, build },
     personality: given.personality,
-    frontEnd,
-    reserveMiB: given.reserve ?? (frontEnd === 'swap-device' ? swapDeviceMiB : 0),
     job: given.job,
-    workloadMiB,
+    workloadMiB: given.workload ?? Math.ceil(given.guestMemory * workloadPerGuestMemory[given.job as Job]),
     streamMiB: given.stream ?? 0,
+    ...(given.reserve === undefined ? {} : { reserve: given.reserve }),
     seed: given.seed,
     baseline: given.baseline,
     json: given.json,

@@ -2,14 +2,15 @@
 
 export type Accelerator = 'kvm' | 'tcg';
 
-/** Which workload: anonymous memory beyond the guest's own, or files beyond its page cache. */
-export type Job = 'swap' | 'files';
 /** How the guest's driver takes part in swapping. */
 export const frontEnds = ['frontswap', 'swap-device'] as const;
 export type FrontEnd = (typeof frontEnds)[number];
 
+/** Which workload: anonymous memory beyond the guest's own, or files beyond its page cache. */
+export type Job = 'swap' | 'files';
+
 /** What init in the guest does; see the file `init`. */
-export type GuestMode = 'run' | 'shell' | 'probe' | 'kunit';
+export type GuestMode = 'run' | 'shell' | 'probe' | 'kunit' | 'disk';
 
 export interface GuestMachine {
   accelerator: Accelerator;
@@ -31,6 +32,7 @@ export interface GuestMachine {
   devicePath?: string;
   /** Socket where the service serves a disk, the guest's first. */
   diskPath?: string;
+  /** Absent: the driver's choice. */
   frontEnd?: FrontEnd;
   workload?: { megabytes: number; processes: number; seed: number; job?: Job; stream?: number };
 }
@@ -39,7 +41,9 @@ function kernelCommandLine(guest: GuestMachine): string {
   const words = ['console=ttyS0', 'panic=-1', 'oops=panic', `tmemd.mode=${guest.mode}`];
   words.push(`tmemd.driver=${guest.devicePath === undefined ? 0 : 1}`);
   words.push(`tmemd.discard=${guest.diskPath === undefined ? 0 : 1}`);
-  if (guest.frontEnd === 'swap-device') words.push('tmemd.swap_device=1');
+  if (guest.frontEnd !== undefined) {
+    words.push(`tmemd.swap_device=${guest.frontEnd === 'swap-device' ? 1 : 0}`);
+  }
   for (const [name, value] of Object.entries(guest.workload ?? {})) words.push(`tmemd.${name}=${value}`);
   return words.join(' ');
 }

@@ -1,6 +1,6 @@
 /** What a run of the lab found: the document `--json` prints and the table shows. */
 import type { GuestReport } from './guest-report.js';
-import type { FrontEnd, Job } from './qemu.js';
+import type { Job } from './qemu.js';
 
 /** The guest's side, with the device or without it. */
 export interface GuestResult {
@@ -58,7 +58,8 @@ export interface LabResult extends GuestResult, FrontEndResult, CleancacheResult
   personality: string;
   /** The guest's `uname -r`. */
   release: string;
-  front_end: FrontEnd;
+  /** `none` where the guest swaps to a disk the service serves. */
+  front_end: string;
   reserve_bytes: number;
   job: Job;
   accel: string;
@@ -123,8 +124,8 @@ export function comparison(
   };
 }
 
-export function frontEndResult(report: GuestReport, frontEnd: FrontEnd): FrontEndResult {
-  const counter = frontEnd === 'frontswap' ? 'frontswap' : 'virtio_tmem';
+export function frontEndResult(report: GuestReport): FrontEndResult {
+  const counter = report.frontEnd === 'swap-device' ? 'virtio_tmem' : 'frontswap';
   return {
     succ_stores: report.growth(`${counter}_succ_stores`),
     failed_stores: report.growth(`${counter}_failed_stores`),

@@ -28,8 +28,8 @@ export interface LabServiceOptions {
   diskMiB?: number;
   /** The service's --memory; absent: its default. */
   memory?: string;
-  /** What it guarantees the guest. */
-  reserveMiB: number;
+  /** The guest's reserve; absent: none. */
+  reserve?: string;
   logPath: string;
   signal: AbortSignal;
 }
@@ -39,15 +39,14 @@ export async function startService(options: LabServiceOptions): Promise<LabServi
   const devicePath = path.join(options.folder, `${options.guestName}.sock`);
   const adminPath = path.join(options.folder, 'admin.sock');
   const memory = options.memory === undefined ? [] : ['--memory', options.memory];
-  const configPath = path.join(options.folder, 'service.toml');
-  await writeFile(
-    configPath,
-    `[guest.${options.guestName}]\nsocket = ${JSON.stringify(devicePath)}\nreserve = "${options.reserveMiB}MiB"\n`,
-  );
-  const device =
-    options.diskMiB === undefined
-      ? ['--config', configPath]
-      : ['--disk', `${devicePath}=${options.diskMiB}MiB`];
+  const configPath = path.join(options.folder, 'tmemd.toml');
+  let device = ['--socket-path', devicePath];
+  if (options.diskMiB !== undefined) device = ['--disk', `${devicePath}=${options.diskMiB}MiB`];
+  if (options.reserve !== undefined) {
+    const lines = [`socket = ${JSON.stringify(devicePath)}`, `reserve = ${JSON.stringify(options.reserve)}`];
+    await writeFile(configPath, [`[guest.${options.guestName}]`, ...lines, ''].join('\n'));
+    device = ['--config', configPath];
+  }
   const sockets = [...device, '--admin-socket', adminPath];
   const service = execa(process.execPath, [cli, 'serve', ...memory, ...sockets], {
     stdin: 'ignore',

@@ -14,9 +14,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/artefact.sh"
 . "$lab/debian.sh"
-
-# What the guest's init loads to see its disk and the device.
-guest_modules=(virtio_pci virtio_blk)
+. "$lab/guest-modules.sh"
 
 # The suites a kernel and its tools come from.
 suites_of() {
@@ -81,23 +79,6 @@ relocate_headers() {
   rm -f "$1/vmlinux"
 }
 
-# collect_module FOLDER NAME: unpacks a module and, before it, those it depends on; appends their names to `load`.
-collect_module() {
-  local folder=$1 name=$2 file needed
-  [ ! -e "$folder/modules/$name.ko" ] || return 0
-  file=$(find "$folder/root" -path "*/lib/modules/*/${name//_/[-_]}.ko*" | head -n 1)
-  # Not a module: part of the kernel.
-  [ -n "$file" ] || return 0
-  case $file in
-    *.xz) xz -dc "$file" >"$folder/modules/$name.ko" ;;
-    *) cp "$file" "$folder/modules/$name.ko" ;;
-  esac
-  for needed in $(grep -aoz '^depends=.*' "$folder/modules/$name.ko" | tr ',\0' '  ' | sed 's/^depends=//'); do
-    collect_module "$folder" "${needed//-/_}"
-  done
-  echo "$name" >>"$folder/modules/load"
-}
-
 # text in its first half, machine code in its second
 make_corpus() {
   local root=$1 file=$2 half_bytes=$((4 * 1024 * 1024))
@@ -113,7 +94,7 @@ make_corpus() {
 }
 
 make_stock_kernel() {
-  local folder=$1 suites=$2 packages=$3 root=$1/root release name
+  local folder=$1 suites=$2 packages=$3 root=$1/root release
   dependencies=yes debian_unpack "$root" "$suites" linux-headers-cloud-amd64 || return 3
   release=$(cd "$root/usr/src" && echo linux-headers-*-cloud-amd64)
   release=${release#linux-headers-}
@@ -122,9 +103,7 @@ make_stock_kernel() {
 
   echo "$release" >"$folder/release"
   mv "$(find "$root" -path "*/vmlinuz*" -type f)" "$folder/bzImage"
-  mkdir "$folder/modules"
-  touch "$folder/modules/load"
-  for name in "${guest_modules[@]}"; do collect_module "$folder" "$name"; done
+  collect_modules "$folder" "$root"
   make_corpus "$root" "$folder/corpus"
 
   prune_root "$root"
@@ -136,5 +115,6 @@ make_stock_kernel() {
 
 name=${1:?usage: stock-kernel.sh NAME}
 suites=$(suites_of "$name")
-artefact "stock-$name" "$(hash_of "$lab/stock-kernel.sh" "$lab/debian.sh" "$suites")" make_stock_kernel "$suites" \
+artefact "stock-$name" \
+  "$(hash_of "$lab/stock-kernel.sh" "$lab/guest-modules.sh" "$lab/debian.sh" "$suites")" make_stock_kernel "$suites" \
   "$(packages_of "$name")"

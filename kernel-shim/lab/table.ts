@@ -3,13 +3,13 @@ import Table from 'cli-table3';
 import type { GuestResult, LabResult } from './result.js';
 
 /** No colours, no lines between rows. */
-const plain = {
+export const plain = {
   style: { head: [], border: [] },
   chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' },
 };
 
 /** `1234567` as `1,234,567`. */
-const count = (value: number): string => value.toLocaleString('en-US');
+export const count = (value: number): string => value.toLocaleString('en-US');
 
 const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 

@@ -126,6 +126,11 @@ export class Service {
     });
   }
 
+  /** SIGKILL: it has no time to do anything. */
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+
   /** SIGTERM, as an administrator stops it; how it ended. Idempotent. */
   async stop(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
     await this.admin.close().catch(() => undefined);

@@ -36,7 +36,7 @@ function report(...said: string[]): GuestReport {
 
 const sound: LabResult = {
   ...guestResult(report(...lines), []),
-  ...frontEndResult(report(...lines), 'frontswap'),
+  ...frontEndResult(report(...lines)),
   ...cleancacheResult(report(...lines)),
   ...{ puts: 1000, gets: 900, flushes: 1000, refused: 0 },
   ...{
@@ -50,10 +50,10 @@ const sound: LabResult = {
   ...{
     kernel: '5.10',
     personality: 'tmem',
-    job: 'swap',
     release: '5.10.251-tmemd',
     front_end: 'frontswap',
     reserve_bytes: 0,
+    job: 'swap',
     accel: 'tcg',
     cpus: 2,
     seed: 1,

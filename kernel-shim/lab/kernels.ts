@@ -1,0 +1,79 @@
+/** `--kernel all`: the main job on every kernel, one after the other, and the table of what came of it. */
+import Table from 'cli-table3';
+import { type Kernel, KernelUnavailable } from './artefacts.js';
+import { Closers } from './closers.js';
+import { type LabSurroundings, runLab } from './lab.js';
+import type { LabOptions } from './options.js';
+import { type LabResult, objections } from './result.js';
+import { count, plain } from './table.js';
+
+export interface KernelOutcome {
+  kernel: string;
+  personality: LabOptions['personality'];
+  result?: LabResult;
+  /** Why it did not pass; empty when it did. */
+  objections: string[];
+  /** Why there was no run. */
+  skipped?: string;
+}
+
+/** The driver on each kernel that is not made for finding faults, and a guest nobody modified. */
+const runs: { kernel: Kernel; personality: LabOptions['personality'] }[] = [
+  { kernel: '5.10', personality: 'tmem' },
+  { kernel: '6.1', personality: 'tmem' },
+  { kernel: '6.12', personality: 'tmem' },
+  { kernel: '7.x', personality: 'tmem' },
+  { kernel: '6.12', personality: 'blk' },
+];
+
+export async function runKernels(
+  options: LabOptions,
+  surroundings: LabSurroundings,
+): Promise<KernelOutcome[]> {
+  const outcomes: KernelOutcome[] = [];
+  for (const run of runs) {
+    surroundings.say(`Linux ${run.kernel}, ${run.personality}`);
+    const closers = new Closers();
+    try {
+      const result = await runLab({ ...options, ...run }, { ...surroundings, closers });
+      outcomes.push({ ...run, ...(result && { result }), objections: result ? objections(result) : [] });
+    } catch (error) {
+      if (surroundings.signal.aborted) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      if (error instanceof KernelUnavailable) outcomes.push({ ...run, objections: [], skipped: reason });
+      else outcomes.push({ ...run, objections: [reason] });
+    } finally {
+      await closers.closeAll();
+    }
+  }
+  return outcomes;
+}
+
+function row({ kernel, personality, result, objections, skipped }: KernelOutcome): string[] {
+  const verdict =
+    skipped ?? (objections.length === 0 ? 'passed' : (objections[0]?.split('\n')[0] ?? 'failed'));
+  if (result === undefined) return [kernel, personality, '', '', '', '', '', '', verdict];
+  return [
+    result.release,
+    personality === 'blk' ? 'its own disk driver' : result.front_end,
+    count(result.pages_checked),
+    count(result.pages_corrupt),
+    count(result.puts),
+    count(result.gets),
+    count(result.swap_disk_writes),
+    result.seconds.toFixed(1),
+    verdict,
+  ];
+}
+
+export function formatKernels(outcomes: readonly KernelOutcome[]): string {
+  const table = new Table({
+    ...plain,
+    head: ['Linux', 'swaps through', 'checked', 'corrupt', 'put', 'got', 'disk writes', 'seconds', ''],
+    colAligns: ['left', 'left', 'right', 'right', 'right', 'right', 'right', 'right', 'left'],
+  });
+  for (const outcome of outcomes) table.push(row(outcome));
+  const skipped = outcomes.filter((outcome) => outcome.skipped !== undefined).length;
+  const failed = outcomes.filter((outcome) => outcome.objections.length > 0).length;
+  return `${table.toString()}\n${outcomes.length - skipped - failed} passed, ${failed} failed, ${skipped} skipped`;
+}
