@@ -15,6 +15,7 @@ void evictTrial(const Corpus& corpus, Figures& out) {
   BenchStore roomy(roomFor(count));
   for (size_t i = 0; i < count; i++) full.put(i, pages[i], kEphemeralPool);
   const uint64_t evictedBefore = full.store->counters().evictionsTotal;
+  if (evictedBefore == 0) throw NotHere("the corpus is too small to fill the smallest store");
   Pairs pairs;
   for (size_t c = 0; c < count / kChunkPages; c++) {
     const auto putInto = [&](BenchStore& bench) {

@@ -36,7 +36,7 @@ export function renderSvg({ option, title, document, heightPx }: Chart): string 
 }
 
 /** What a figure was measured on belongs to its picture. */
-function subtitle({ corpus, commit, machine, taken_at }: Document): string {
+function subtitle({ corpus, commit, machine, load, taken_at }: Document): string {
   const pages = corpus.pages.toLocaleString('en');
-  return `corpus ${corpus.name}, ${pages} pages; commit ${commit}; ${machine}; ${taken_at.slice(0, 10)}`;
+  return `corpus ${corpus.name}, ${pages} pages; commit ${commit}; ${machine}, load ${load}; ${taken_at.slice(0, 10)}`;
 }
