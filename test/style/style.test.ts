@@ -45,7 +45,7 @@ describe('style', () => {
   test('only the Node-API folders include napi.h', () => {
     const outside = sources.filter(
       (path) =>
-        !/^(addon\/napi|test\/mock)\//.test(path) &&
+        !/^(addon\/napi|test\/mock|bench\/peers\/napi)\//.test(path) &&
         /#include\s+[<"]napi\.h/.test(readFileSync(path, 'utf8')),
     );
     expect(outside).toEqual([]);
