@@ -32,10 +32,7 @@
 /* Pages offered between two looks at the host. */
 #define CHECK_INTERVAL		256
 
-/*
- * Missing pages that may be an error of measurement, for each queue: puts that
- * wait in one ring while another is served. A host drops more than that.
- */
+/* Missing pages that may be an error of measurement; a host drops more at once. */
 #define LOST_SLACK		64
 
 /* The capacity is raised by this part of itself each second. */
@@ -108,15 +105,19 @@ static int vtmem_admission_measure(struct vtmem_admission *admission,
 {
 	struct vtmem_device *dev = admission->dev;
 	u64 misses = vtmem_counter(dev, VTMEM_COUNT_clean_misses);
+	u64 hits = vtmem_counter(dev, VTMEM_COUNT_clean_hits);
 	u64 believed = vtmem_pool_present(dev, false);
-	unsigned int inflight = 0, i;
+	unsigned int staged = 0, i;
 	int err;
 
 	for (i = 1; i < dev->nr_queues; i++)
-		inflight += READ_ONCE(dev->queues[i].nr_inflight);
+		staged += READ_ONCE(dev->queues[i].nr_staged_pages);
 	err = vtmem_session_pages(dev, false, held);
 	believed = min(believed, vtmem_pool_present(dev, false));
-	*lost = (s64)(believed + misses) - (s64)(*held + inflight);
+	hits = vtmem_counter(dev, VTMEM_COUNT_clean_hits) - hits;
+	*lost = (s64)(believed + misses) - (s64)(*held + staged + hits);
+	/* Flushes on the way: the host holds more than we believe. */
+	*lost = max_t(s64, *lost, 0);
 	return err;
 }
 
@@ -124,7 +125,6 @@ static void vtmem_admission_check(struct work_struct *work)
 {
 	struct vtmem_admission *admission =
 		container_of(work, struct vtmem_admission, check_work);
-	s64 slack = LOST_SLACK * admission->dev->nr_queues;
 	s64 lost, room, loan;
 	u64 held;
 
@@ -132,7 +132,7 @@ static void vtmem_admission_check(struct work_struct *work)
 	if (vtmem_admission_measure(admission, &held, &lost))
 		return;
 
-	if (lost > admission->lost + slack) {
+	if (lost > admission->lost + LOST_SLACK) {
 		admission->capacity = held;
 		admission->grown = jiffies;
 	} else if (admission->capacity != VTMEM_CAPACITY_UNKNOWN &&

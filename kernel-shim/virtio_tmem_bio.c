@@ -198,10 +198,11 @@ static unsigned int vtmem_submit_stretch(struct vtmem_queue *q,
 	req->key = *key;
 	req->nr_pages = nr;
 	req->must_finish = write;
-	if (write) {
-		vtmem_flush_clear_pending(q, chunk, key->index, nr);
-		for (i = 0; i < nr; i++)
-			vtmem_chunk_set_present(chunk, key->index + i);
+	for (i = 0; write && i < nr; i++) {
+		if (!vtmem_chunk_is_held(chunk, key->index + i))
+			vtmem_pool_hold(io->pool, LONG_MAX);
+		vtmem_flush_clear_pending(q, chunk, key->index + i, 1);
+		vtmem_chunk_set_present(chunk, key->index + i);
 	}
 	if (vtmem_queue_submit(q, req)) {
 		vtmem_queue_put_slot(q, req);

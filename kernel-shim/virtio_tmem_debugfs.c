@@ -50,6 +50,7 @@ static const char * const vtmem_counter_names[] = {
 static const char * const vtmem_latency_names[] = {
 	[VTMEM_LATENCY_PUT] = "put",
 	[VTMEM_LATENCY_STAGED_PUT] = "staged_put",
+	[VTMEM_LATENCY_COPY] = "copy",
 	[VTMEM_LATENCY_GET] = "get",
 	[VTMEM_LATENCY_FLUSH] = "flush",
 };

@@ -114,7 +114,6 @@ static struct vtmem_request *vtmem_flush_request(struct vtmem_queue *q, u16 op,
 
 	if (!req)
 		return NULL;
-	req->detached = true;
 	req->op = op;
 	req->flags = 0;
 	req->pool = object->pool;
@@ -215,7 +214,7 @@ bool vtmem_flush_submit(struct vtmem_queue *q, unsigned int max)
  * vtmem_flush_work() - send remembered flushes, collect their answers
  * @work: a queue's flush_work
  *
- * Also notifies the device of puts that nobody waits for. Goes on while
+ * Also submits puts that nobody waits for, and notifies of them. Goes on while
  * anything is left to send or to collect.
  */
 void vtmem_flush_work(struct work_struct *work)
@@ -231,6 +230,8 @@ void vtmem_flush_work(struct work_struct *work)
 	vtmem_queue_harvest(q);
 	if (inflight && inflight == q->nr_inflight)
 		delay = FLUSH_DELAY_STALLED;
+	if (q->state == VTMEM_QUEUE_OPEN)
+		vtmem_staged_close(q);
 	if (q->state == VTMEM_QUEUE_OPEN &&
 	    (vtmem_flush_submit(q, UINT_MAX) || q->nr_unkicked)) {
 		vtmem_queue_unlock_kick(q, flags);

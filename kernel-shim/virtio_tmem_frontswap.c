@@ -97,9 +97,34 @@ static void vtmem_frontswap_invalidate_area(unsigned int type)
 	mutex_unlock(&vtmem_frontswap_mutex);
 }
 
+/* The device and the pool of a type, either or both NULL. Under vtmem_srcu. */
+static struct vtmem_pool *vtmem_frontswap_find(unsigned int type,
+					       struct vtmem_device **dev)
+{
+	*dev = srcu_dereference(vtmem_frontswap_device, &vtmem_srcu);
+	return srcu_dereference(vtmem_frontswap_pools[type], &vtmem_srcu);
+}
+
 /*
- * Called from reclaim with the page locked. Returns 0 if the host has the page,
- * else -1, and the page goes to the swap device.
+ * Without waiting while the host cannot refuse the page and there is room for
+ * its copy; beyond that the host is asked.
+ */
+static int vtmem_frontswap_put(struct vtmem_pool *pool,
+			       const struct vtmem_key *key, struct page *page)
+{
+	struct vtmem_device *dev = pool->dev;
+
+	if (atomic_long_read(&dev->nr_held) < dev->reserve &&
+	    !vtmem_put_staged(pool, key, page)) {
+		vtmem_count(dev, staged_stores);
+		return 0;
+	}
+	return vtmem_put(pool, key, page);
+}
+
+/*
+ * Called from reclaim with the page locked. Returns 0 if the host has the page
+ * or will have it, else -1, and the page goes to the swap device.
  */
 static int vtmem_frontswap_store(unsigned int type, pgoff_t offset,
 				 struct page *page)
@@ -110,8 +135,7 @@ static int vtmem_frontswap_store(unsigned int type, pgoff_t offset,
 	int srcu, err = -ENXIO;
 
 	srcu = srcu_read_lock(&vtmem_srcu);
-	dev = srcu_dereference(vtmem_frontswap_device, &vtmem_srcu);
-	pool = srcu_dereference(vtmem_frontswap_pools[type], &vtmem_srcu);
+	pool = vtmem_frontswap_find(type, &dev);
 	if (!dev)
 		goto out;
 
@@ -122,7 +146,7 @@ static int vtmem_frontswap_store(unsigned int type, pgoff_t offset,
 		vtmem_count(dev, refused_huge_page);
 	} else {
 		vtmem_frontswap_key(&key, type, offset);
-		err = vtmem_put(pool, &key, page);
+		err = vtmem_frontswap_put(pool, &key, page);
 	}
 	if (err)
 		vtmem_count(dev, failed_stores);
@@ -155,8 +179,7 @@ static int vtmem_frontswap_load(unsigned int type, pgoff_t offset,
 	int srcu, err = -ENXIO;
 
 	srcu = srcu_read_lock(&vtmem_srcu);
-	dev = srcu_dereference(vtmem_frontswap_device, &vtmem_srcu);
-	pool = srcu_dereference(vtmem_frontswap_pools[type], &vtmem_srcu);
+	pool = vtmem_frontswap_find(type, &dev);
 	if (pool) {
 		vtmem_frontswap_key(&key, type, offset);
 		err = vtmem_get(pool, &key, page);
@@ -172,12 +195,13 @@ static int vtmem_frontswap_load(unsigned int type, pgoff_t offset,
 /* Called under the swap lock, or from store for a page stored before. */
 static void vtmem_frontswap_invalidate_page(unsigned int type, pgoff_t offset)
 {
+	struct vtmem_device *dev;
 	struct vtmem_pool *pool;
 	struct vtmem_key key;
 	int srcu;
 
 	srcu = srcu_read_lock(&vtmem_srcu);
-	pool = srcu_dereference(vtmem_frontswap_pools[type], &vtmem_srcu);
+	pool = vtmem_frontswap_find(type, &dev);
 	if (pool) {
 		vtmem_frontswap_key(&key, type, offset);
 		vtmem_flush(pool, &key);

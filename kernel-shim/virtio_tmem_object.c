@@ -396,6 +396,20 @@ bool vtmem_chunk_is_present(const struct vtmem_chunk *chunk, u32 index)
 }
 
 /**
+ * vtmem_chunk_is_held() - is a page counted in vtmem_pool.nr_held?
+ * @chunk:	its chunk, of a locked queue
+ * @index:	the page
+ *
+ * A page whose flush was sent is counted for it until the flush is over, and
+ * once more when it is put meanwhile.
+ */
+bool vtmem_chunk_is_held(const struct vtmem_chunk *chunk, u32 index)
+{
+	return vtmem_chunk_is_present(chunk, index) ||
+	       test_bit(index - chunk->first, chunk->pending);
+}
+
+/**
  * vtmem_chunk_release() - free a chunk nothing is remembered in
  * @q:		its queue, locked
  * @chunk:	the chunk; it may be gone afterwards, and its object too

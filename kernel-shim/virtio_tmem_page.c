@@ -52,6 +52,20 @@ int vtmem_submit_page(struct vtmem_queue *q, struct vtmem_request *req, u16 op,
 	return err;
 }
 
+/* The host's normal no; it keeps nothing under the key. */
+static void vtmem_put_refused(struct vtmem_queue *q, struct vtmem_pool *pool,
+			      const struct vtmem_key *key)
+{
+	struct vtmem_chunk *chunk;
+	unsigned long flags;
+
+	spin_lock_irqsave(&q->lock, flags);
+	chunk = vtmem_chunk_find(q, pool, key);
+	if (chunk && vtmem_chunk_clear_present(chunk, key->index))
+		vtmem_pool_unhold(pool, 1);
+	spin_unlock_irqrestore(&q->lock, flags);
+}
+
 static int vtmem_put_and_wait(struct vtmem_queue *q, struct vtmem_pool *pool,
 			      const struct vtmem_key *key, struct page *page)
 {
@@ -85,6 +99,8 @@ static int vtmem_put_and_wait(struct vtmem_queue *q, struct vtmem_pool *pool,
 		vtmem_count(q->dev, refused_no_chunk);
 		return -ENOMEM;
 	}
+	if (!vtmem_chunk_is_held(chunk, key->index))
+		vtmem_pool_hold(pool, LONG_MAX);
 	/* Before submission, for flushes travel behind the put. */
 	vtmem_flush_clear_pending(q, chunk, key->index, 1);
 	vtmem_chunk_set_present(chunk, key->index);
@@ -101,7 +117,7 @@ static int vtmem_put_and_wait(struct vtmem_queue *q, struct vtmem_pool *pool,
 	case 0:
 		return 0;
 	case -ENOSPC:
-		/* The host's normal no; it keeps nothing under the key. */
+		vtmem_put_refused(q, pool, key);
 		vtmem_count(q->dev, refused_host);
 		return err;
 	case -ETIMEDOUT:
@@ -118,7 +134,7 @@ static int vtmem_put_and_wait(struct vtmem_queue *q, struct vtmem_pool *pool,
 
 /**
  * vtmem_put() - copy a page to the host
- * @pool:	a pool
+ * @pool:	a persistent pool
  * @key:	the page's key
  * @page:	an order-0 page, locked or otherwise stable, referenced
  *
@@ -141,13 +157,15 @@ int vtmem_put(struct vtmem_pool *pool, const struct vtmem_key *key,
 
 /*
  * Answers a get without the device, if that can be: -ENOENT for a page that the
- * host certainly does not have, 0 for one whose put is not over. Otherwise 1.
+ * host certainly does not have, 0 for one that is here all the same. Else 1.
  */
 static int vtmem_get_local(struct vtmem_queue *q, struct vtmem_pool *pool,
-			   const struct vtmem_key *key, struct page *page)
+			   const struct vtmem_key *key, struct page *page,
+			   bool *kick)
 {
 	struct vtmem_chunk *chunk = vtmem_chunk_find(q, pool, key);
-	struct vtmem_request *staged;
+	struct vtmem_request *window;
+	struct page *staged;
 
 	if (!chunk || vtmem_flush_is_pending(chunk, key->index) ||
 	    !vtmem_chunk_is_present(chunk, key->index)) {
@@ -155,90 +173,152 @@ static int vtmem_get_local(struct vtmem_queue *q, struct vtmem_pool *pool,
 			vtmem_count(q->dev, clean_filtered);
 		return -ENOENT;
 	}
-	staged = vtmem_staged_find(q, pool, key);
-	if (!staged)
+	staged = vtmem_staged_page(q, pool, key);
+	window = vtmem_window_find(q, pool, key);
+	if (staged) {
+		copy_highpage(page, staged);
+		vtmem_count(q->dev, staged_loads);
+	} else if (window && window->state != VTMEM_REQ_INFLIGHT) {
+		*kick = vtmem_window_take(q, window, key, page);
+	} else {
 		return 1;
-	copy_highpage(page, staged->own_page);
+	}
 	if (!pool->persistent) {
-		/* Gets of ephemeral pages are exclusive. */
+		/* Its copy on the host is as good as got. */
 		vtmem_chunk_clear_present(chunk, key->index);
 		vtmem_flush_set_pending(q, chunk, key->index);
 		queue_delayed_work(vtmem_workqueue, &q->flush_work,
 				   VTMEM_FLUSH_DELAY);
-	} else {
-		vtmem_count(q->dev, staged_loads);
 	}
 	return 0;
 }
 
-/* What lets no get through, 0 if nothing. An ephemeral one does not wait. */
-static int vtmem_get_obstacle(struct vtmem_queue *q, struct vtmem_pool *pool)
-{
-	if (q->state == VTMEM_QUEUE_DEAD)
-		return -ENODEV;
-	if (q->vq && virtqueue_is_broken(q->vq))
-		return -EIO;
-	if (!pool->persistent && (q->state != VTMEM_QUEUE_OPEN || q->stalled))
-		return -EAGAIN;
-	return 0;
-}
-
-/* Submits a get; an ephemeral page is not on the host any more after it. */
-static int vtmem_get_submit(struct vtmem_queue *q, struct vtmem_request *req,
-			    struct vtmem_pool *pool,
-			    const struct vtmem_key *key)
-{
-	struct vtmem_chunk *chunk;
-	u16 op_flags = 0;
-
-	if (!pool->persistent) {
-		op_flags = VIRTIO_TMEM_GET_EXCLUSIVE;
-		chunk = vtmem_chunk_find(q, pool, key);
-		vtmem_chunk_clear_present(chunk, key->index);
-		vtmem_chunk_release(q, chunk);
-	}
-	return vtmem_submit_page(q, req, VIRTIO_TMEM_OP_GET, op_flags, pool,
-				 key, req->own_page);
-}
-
-static int vtmem_get_and_wait(struct vtmem_queue *q, struct vtmem_pool *pool,
-			      const struct vtmem_key *key, struct page *page)
+/* Waits for a slot and takes the lock. Returns 0, or why there is none. */
+static int vtmem_get_persistent_slot(struct vtmem_queue *q,
+				     unsigned long *flags,
+				     struct vtmem_request **req)
+	__acquires(&q->lock)
 {
 	unsigned int patience_s, waited_s = 0;
-	struct vtmem_request *req = NULL;
-	unsigned long flags;
-	int err;
 
 	for (;;) {
-		spin_lock_irqsave(&q->lock, flags);
-		err = vtmem_get_local(q, pool, key, page);
-		if (err <= 0)
-			break;
+		spin_lock_irqsave(&q->lock, *flags);
 		vtmem_queue_harvest(q);
-		err = vtmem_get_obstacle(q, pool);
-		if (err)
-			break;
+		if (q->state == VTMEM_QUEUE_DEAD)
+			return -ENODEV;
+		if (q->vq && virtqueue_is_broken(q->vq))
+			return -EIO;
 		if (q->state == VTMEM_QUEUE_OPEN)
-			req = vtmem_queue_slot(q, &q->free);
-		if (req)
-			break;
-		spin_unlock_irqrestore(&q->lock, flags);
-		patience_s = pool->persistent ?
-			vtmem_load_patience_s(q->dev) : VTMEM_TIMEOUT_S;
+			*req = vtmem_queue_slot(q, &q->free);
+		if (*req)
+			return 0;
+		spin_unlock_irqrestore(&q->lock, *flags);
+		patience_s = vtmem_load_patience_s(q->dev);
 		if (!vtmem_wait_slot(q, HZ) && ++waited_s >= patience_s &&
-		    patience_s)
+		    patience_s) {
+			spin_lock_irqsave(&q->lock, *flags);
 			return -ETIMEDOUT;
+		}
 	}
-	if (req)
-		err = vtmem_get_submit(q, req, pool, key);
-	if (err || !req) {
+}
+
+static int vtmem_get_persistent(struct vtmem_queue *q, struct vtmem_pool *pool,
+				const struct vtmem_key *key, struct page *page)
+{
+	struct vtmem_request *req = NULL;
+	unsigned long flags;
+	bool kick = false;
+	int err;
+
+	spin_lock_irqsave(&q->lock, flags);
+	err = vtmem_get_local(q, pool, key, page, &kick);
+	spin_unlock_irqrestore(&q->lock, flags);
+	if (err <= 0)
+		return err;
+
+	/* The page is locked: nothing becomes of its key meanwhile. */
+	err = vtmem_get_persistent_slot(q, &flags, &req);
+	if (!err)
+		err = vtmem_submit_page(q, req, VIRTIO_TMEM_OP_GET, 0, pool,
+					key, req->own_page);
+	if (err) {
 		spin_unlock_irqrestore(&q->lock, flags);
 		return err;
 	}
 	vtmem_queue_unlock_kick(q, flags);
-	err = vtmem_wait(q, req, page, NULL);
-	if (err && !pool->persistent)
-		vtmem_count(q->dev, clean_misses);
+	return vtmem_wait(q, req, page, NULL);
+}
+
+/* Submits a get of one page, which the host has no more after it. */
+static int vtmem_get_exclusive(struct vtmem_queue *q, struct vtmem_request *req,
+			       struct vtmem_pool *pool,
+			       const struct vtmem_key *key)
+{
+	struct vtmem_chunk *chunk = vtmem_chunk_find(q, pool, key);
+
+	vtmem_chunk_clear_present(chunk, key->index);
+	vtmem_chunk_release(q, chunk);
+	return vtmem_submit_page(q, req, VIRTIO_TMEM_OP_GET,
+				 VIRTIO_TMEM_GET_EXCLUSIVE, pool, key,
+				 req->own_page);
+}
+
+/* May an ephemeral get be submitted? It waits for nothing but its answer. */
+static bool vtmem_get_may_ask(struct vtmem_queue *q)
+{
+	return q->state == VTMEM_QUEUE_OPEN && !q->stalled &&
+	       !virtqueue_is_broken(q->vq);
+}
+
+static int vtmem_get_ephemeral(struct vtmem_queue *q, struct vtmem_pool *pool,
+			       const struct vtmem_key *key, struct page *page)
+{
+	struct vtmem_request *window, *req;
+	unsigned long flags;
+	bool kick, first;
+	int err;
+
+	for (first = true;; first = false) {
+		kick = false;
+		req = NULL;
+		spin_lock_irqsave(&q->lock, flags);
+		vtmem_queue_harvest(q);
+		err = vtmem_get_local(q, pool, key, page, &kick);
+		if (err <= 0)
+			break;
+		err = -EAGAIN;
+		if (!vtmem_get_may_ask(q))
+			break;
+		window = vtmem_window_find(q, pool, key);
+		if (!window && first) {
+			window = vtmem_window_open(q, pool, key);
+			kick = window;
+		}
+		if (!window) {
+			req = vtmem_queue_slot(q, &q->free);
+			err = req ? vtmem_get_exclusive(q, req, pool, key) :
+				    -EBUSY;
+			kick = !err;
+			break;
+		}
+		if (kick)
+			vtmem_queue_unlock_kick(q, flags);
+		else
+			spin_unlock_irqrestore(&q->lock, flags);
+		if (vtmem_wait_done(q, window)) {
+			vtmem_queue_stall(q);
+			return -ETIMEDOUT;
+		}
+	}
+	if (kick)
+		vtmem_queue_unlock_kick(q, flags);
+	else
+		spin_unlock_irqrestore(&q->lock, flags);
+	if (!err && req) {
+		err = vtmem_wait(q, req, page, NULL);
+		if (err)
+			vtmem_count(q->dev, clean_misses);
+	}
 	return err;
 }
 
@@ -262,7 +342,12 @@ int vtmem_get(struct vtmem_pool *pool, const struct vtmem_key *key,
 {
 	struct vtmem_queue *q = vtmem_pool_queue(pool, key->oid);
 	u64 start = vtmem_clock_now(), ns;
-	int err = vtmem_get_and_wait(q, pool, key, page);
+	int err;
+
+	if (pool->persistent)
+		err = vtmem_get_persistent(q, pool, key, page);
+	else
+		err = vtmem_get_ephemeral(q, pool, key, page);
 
 	ns = vtmem_clock_ns_since(start);
 	vtmem_record_latency(q->dev, VTMEM_LATENCY_GET, ns);
@@ -286,9 +371,8 @@ void vtmem_flush(struct vtmem_pool *pool, const struct vtmem_key *key)
 
 	spin_lock_irqsave(&q->lock, flags);
 	chunk = vtmem_chunk_find(q, pool, key);
-	/* An ephemeral page that is not there needs no flush. */
-	if (chunk && !vtmem_chunk_clear_present(chunk, key->index) &&
-	    !pool->persistent)
+	/* A page that is certainly not there needs no flush. */
+	if (chunk && !vtmem_chunk_clear_present(chunk, key->index))
 		chunk = NULL;
 	if (chunk) {
 		vtmem_staged_drop_kept(q, pool, key);

@@ -193,6 +193,7 @@ struct vtmem_pool *vtmem_pool_create(struct vtmem_device *dev, bool persistent)
 	pool->persistent = persistent;
 	atomic_set(&pool->inflight, 0);
 	atomic_long_set(&pool->nr_present, 0);
+	atomic_long_set(&pool->nr_held, 0);
 
 	mutex_lock(&dev->control_mutex);
 	err = vtmem_pool_open(pool);
@@ -222,6 +223,36 @@ static bool vtmem_pool_drain(struct vtmem_pool *pool)
 	return false;
 }
 
+/**
+ * vtmem_pool_hold() - count a page that is about to be put
+ * @pool:	a persistent pool
+ * @limit:	most pages of all persistent pools
+ *
+ * Return: false if it would be more than that; nothing is counted then.
+ */
+bool vtmem_pool_hold(struct vtmem_pool *pool, u64 limit)
+{
+	struct vtmem_device *dev = pool->dev;
+
+	if (atomic_long_inc_return(&dev->nr_held) > limit) {
+		atomic_long_dec(&dev->nr_held);
+		return false;
+	}
+	atomic_long_inc(&pool->nr_held);
+	return true;
+}
+
+/**
+ * vtmem_pool_unhold() - the host holds pages no more
+ * @pool:	a persistent pool
+ * @nr_pages:	their number
+ */
+void vtmem_pool_unhold(struct vtmem_pool *pool, u32 nr_pages)
+{
+	atomic_long_sub(nr_pages, &pool->nr_held);
+	atomic_long_sub(nr_pages, &pool->dev->nr_held);
+}
+
 /* Drops all the guest remembers of a pool's pages. */
 static void vtmem_pool_forget(struct vtmem_pool *pool)
 {
@@ -230,7 +261,9 @@ static void vtmem_pool_forget(struct vtmem_pool *pool)
 
 	for (i = 1; i < dev->nr_queues; i++) {
 		vtmem_object_forget_pool(&dev->queues[i], pool);
-		vtmem_staged_forget_pool(&dev->queues[i], pool);
+		spin_lock_irq(&dev->queues[i].lock);
+		vtmem_staged_forget(&dev->queues[i], pool);
+		spin_unlock_irq(&dev->queues[i].lock);
 	}
 }
 
@@ -255,7 +288,9 @@ void vtmem_pool_destroy(struct vtmem_pool *pool)
 
 	mutex_lock(&dev->control_mutex);
 	err = vtmem_control(dev, &control, NULL);
-	if (err || !drained)
+	if (!err && drained)
+		vtmem_pool_unhold(pool, atomic_long_read(&pool->nr_held));
+	else
 		dev_warn(&dev->vdev->dev,
 			 "pool %u: the host did not drop it in order (%d)\n",
 			 pool->id, err);
@@ -281,6 +316,7 @@ int vtmem_pool_recreate_all(struct vtmem_device *dev)
 	mutex_lock(&dev->control_mutex);
 	list_for_each_entry(pool, &dev->pools, link) {
 		vtmem_pool_forget(pool);
+		vtmem_pool_unhold(pool, atomic_long_read(&pool->nr_held));
 		err = vtmem_pool_open(pool);
 		if (err)
 			break;

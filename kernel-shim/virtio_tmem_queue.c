@@ -10,7 +10,7 @@
  * own because they may be dropped by nobody, and so have staged puts, because
  * they may fill all they get without anybody waiting for them.
  *
- * The slot of a page request has a page of its own, which a get is answered
+ * The slot of a page request has pages of its own, which a get is answered
  * into and copied from. So the device never writes to a page that somebody else
  * uses: not after the caller of a get gave up, and not to one that an emulated
  * CPU (QEMU's TCG) has translated code of, which only a write by that CPU makes
@@ -27,12 +27,41 @@
 
 /* Bounds on the slots of one queue, whatever the size of its ring. */
 #define MAX_WAIT_SLOTS			16U
-#define MAX_STAGED_SLOTS		64U
-#define MAX_PAGE_SLOTS			(MAX_WAIT_SLOTS + MAX_STAGED_SLOTS)
+#define MAX_STAGED_SLOTS		16U
+#define MAX_WINDOWS			4U
+#define MAX_PAGE_SLOTS			(MAX_WAIT_SLOTS + MAX_STAGED_SLOTS + MAX_WINDOWS)
 #define MAX_FLUSH_SLOTS			32U
+
+/* The slots' blocks of all queues take no more of the guest's memory than this. */
+#define RAM_PER_BLOCKS			32
 
 /* How long a suspend waits for the rings to run empty. */
 #define DRAIN_TIMEOUT_MS		10000
+
+/* Windows come before staged puts: where memory is short, these are fewer. */
+static enum vtmem_slot_kind vtmem_slot_kind(unsigned int slot)
+{
+	if (slot < MAX_WAIT_SLOTS)
+		return VTMEM_SLOT_WAIT;
+	if (slot < MAX_WAIT_SLOTS + MAX_WINDOWS)
+		return VTMEM_SLOT_WINDOW;
+	return slot < MAX_PAGE_SLOTS ? VTMEM_SLOT_STAGED : VTMEM_SLOT_FLUSH;
+}
+
+static unsigned int vtmem_slot_order(const struct vtmem_request *req)
+{
+	return req->kind == VTMEM_SLOT_WAIT ? 0 : VTMEM_BLOCK_ORDER;
+}
+
+/* How many slots get pages, so that the blocks stay within their share. */
+static unsigned int vtmem_slots_with_pages(const struct vtmem_device *dev)
+{
+	unsigned long blocks = totalram_pages() / RAM_PER_BLOCKS /
+			       VTMEM_BLOCK_PAGES / (dev->nr_queues - 1);
+
+	return MAX_WAIT_SLOTS +
+	       min_t(unsigned long, blocks, MAX_WINDOWS + MAX_STAGED_SLOTS);
+}
 
 /**
  * vtmem_queue_init() - allocate a queue's slots and pages
@@ -46,6 +75,7 @@ int vtmem_queue_init(struct vtmem_queue *q, struct vtmem_device *dev,
 		     unsigned int index)
 {
 	unsigned int nr = MAX_PAGE_SLOTS + MAX_FLUSH_SLOTS, i;
+	unsigned int nr_with_pages = vtmem_slots_with_pages(dev);
 
 	q->dev = dev;
 	q->index = index;
@@ -56,6 +86,7 @@ int vtmem_queue_init(struct vtmem_queue *q, struct vtmem_device *dev,
 	INIT_LIST_HEAD(&q->free);
 	INIT_LIST_HEAD(&q->free_staged);
 	INIT_LIST_HEAD(&q->staged);
+	INIT_LIST_HEAD(&q->windows);
 	INIT_LIST_HEAD(&q->free_flush);
 	INIT_LIST_HEAD(&q->ephemeral_chunks);
 	INIT_LIST_HEAD(&q->dirty);
@@ -71,10 +102,17 @@ int vtmem_queue_init(struct vtmem_queue *q, struct vtmem_device *dev,
 		vtmem_queue_free(q);
 		return -ENOMEM;
 	}
-	/* Control requests carry no page. */
-	for (i = 0; index && i < MAX_PAGE_SLOTS; i++) {
-		q->requests[i].own_page = alloc_page(GFP_KERNEL);
-		if (!q->requests[i].own_page) {
+	for (i = 0; i < nr; i++) {
+		struct vtmem_request *req = &q->requests[i];
+
+		req->wire = &q->wires[i];
+		req->kind = vtmem_slot_kind(i);
+		/* Control requests carry no page. */
+		if (!index || i >= nr_with_pages)
+			continue;
+		req->own_page = alloc_pages(GFP_KERNEL | __GFP_NOWARN,
+					    vtmem_slot_order(req));
+		if (!req->own_page && req->kind == VTMEM_SLOT_WAIT) {
 			vtmem_queue_free(q);
 			return -ENOMEM;
 		}
@@ -93,50 +131,64 @@ void vtmem_queue_free(struct vtmem_queue *q)
 	cancel_delayed_work_sync(&q->flush_work);
 	for (i = 0; q->requests && i < MAX_PAGE_SLOTS; i++)
 		if (q->requests[i].own_page)
-			__free_page(q->requests[i].own_page);
+			__free_pages(q->requests[i].own_page,
+				     vtmem_slot_order(&q->requests[i]));
 	kfree(q->requests);
 	kfree(q->wires);
 	q->requests = NULL;
 	q->wires = NULL;
 }
 
+static struct list_head *vtmem_slot_home(struct vtmem_queue *q,
+					 enum vtmem_slot_kind kind)
+{
+	switch (kind) {
+	case VTMEM_SLOT_STAGED:
+		return &q->free_staged;
+	case VTMEM_SLOT_WINDOW:
+		return &q->windows;
+	case VTMEM_SLOT_FLUSH:
+		return &q->free_flush;
+	default:
+		return &q->free;
+	}
+}
+
 /*
- * Deals the slots out to the free lists; the ring is empty. A quarter of the
- * page slots are waited for, the rest are staged. A kept slot stays what it is.
+ * Deals the slots out; the ring is empty. A kept slot stays what it is, and a
+ * slot without the page it needs is left out.
  */
 static int vtmem_queue_deal_slots(struct vtmem_queue *q,
 				  unsigned int descriptors)
 {
-	unsigned int flushes, pages, waits, staged, i;
+	unsigned int left[] = { 0, 0, 0, 0 }, pages, i;
 
-	flushes = clamp(descriptors / 8, 1U, MAX_FLUSH_SLOTS);
-	if (descriptors < flushes * DESCRIPTORS_PER_FLUSH +
+	left[VTMEM_SLOT_FLUSH] = clamp(descriptors / 8, 1U, MAX_FLUSH_SLOTS);
+	if (descriptors < left[VTMEM_SLOT_FLUSH] * DESCRIPTORS_PER_FLUSH +
 			  DESCRIPTORS_PER_PAGE_REQUEST)
 		return -EINVAL;
-	pages = (descriptors - flushes * DESCRIPTORS_PER_FLUSH) /
+	pages = (descriptors - left[VTMEM_SLOT_FLUSH] * DESCRIPTORS_PER_FLUSH) /
 		DESCRIPTORS_PER_PAGE_REQUEST;
-	waits = clamp(pages / 4, 1U, MAX_WAIT_SLOTS);
-	staged = min(pages - waits, MAX_STAGED_SLOTS);
+	left[VTMEM_SLOT_WAIT] = clamp(pages / 4, 1U, MAX_WAIT_SLOTS);
+	left[VTMEM_SLOT_WINDOW] = min(pages / 8, MAX_WINDOWS);
+	left[VTMEM_SLOT_STAGED] = pages - left[VTMEM_SLOT_WAIT] -
+				  left[VTMEM_SLOT_WINDOW];
 
 	INIT_LIST_HEAD(&q->free);
 	INIT_LIST_HEAD(&q->free_staged);
 	INIT_LIST_HEAD(&q->free_flush);
-	for (i = 0; i < MAX_PAGE_SLOTS + flushes; i++) {
+	INIT_LIST_HEAD(&q->windows);
+	for (i = 0; i < MAX_PAGE_SLOTS + MAX_FLUSH_SLOTS; i++) {
 		struct vtmem_request *req = &q->requests[i];
 
-		req->wire = &q->wires[i];
-		if (i >= MAX_PAGE_SLOTS)
-			req->home = &q->free_flush;
-		else if (i >= MAX_WAIT_SLOTS)
-			req->home = &q->free_staged;
-		else
-			req->home = &q->free;
-		if (req->state == VTMEM_REQ_KEPT)
+		if (req->state == VTMEM_REQ_KEPT || !left[req->kind] ||
+		    (q->index && req->kind != VTMEM_SLOT_FLUSH &&
+		     !req->own_page))
 			continue;
-		if ((i >= waits && i < MAX_WAIT_SLOTS) ||
-		    (i >= MAX_WAIT_SLOTS + staged && i < MAX_PAGE_SLOTS))
-			continue; /* no room in the ring for these */
+		left[req->kind]--;
 		req->state = VTMEM_REQ_FREE;
+		req->mask = 0;
+		req->home = vtmem_slot_home(q, req->kind);
 		list_add_tail(&req->link, req->home);
 	}
 	return 0;
@@ -198,6 +250,7 @@ int vtmem_queue_pause(struct vtmem_queue *q)
 	bool empty;
 
 	spin_lock_irq(&q->lock);
+	vtmem_staged_close(q);
 	q->state = VTMEM_QUEUE_PAUSED;
 	spin_unlock_irq(&q->lock);
 
@@ -242,8 +295,11 @@ void vtmem_queue_close(struct vtmem_queue *q)
 	vtmem_queue_harvest(q);
 	while (q->vq && (req = virtqueue_detach_unused_buf(q->vq))) {
 		req->result = -ENODEV;
+		req->nr_done = 0;
 		vtmem_queue_complete(q, req);
 	}
+	if (q->state == VTMEM_QUEUE_DEAD)
+		vtmem_staged_forget(q, NULL);
 	q->vq = NULL;
 	spin_unlock_irq(&q->lock);
 }

@@ -50,7 +50,6 @@ struct vtmem_request *vtmem_queue_slot(struct vtmem_queue *q,
 	req = list_first_entry_or_null(list, struct vtmem_request, link);
 	if (req) {
 		list_del(&req->link);
-		req->detached = false;
 		req->bytes = PAGE_SIZE;
 	}
 	return req;
@@ -75,6 +74,9 @@ int vtmem_queue_submit(struct vtmem_queue *q, struct vtmem_request *req)
 	int err;
 
 	lockdep_assert_held(&q->lock);
+	/* Nothing passes a put that was staged before it. */
+	if (req->kind != VTMEM_SLOT_STAGED)
+		vtmem_staged_close(q);
 	wire->req.op = cpu_to_le16(req->op);
 	wire->req.flags = cpu_to_le16(req->flags);
 	wire->req.pool = cpu_to_le32(req->pool_id);
@@ -153,6 +155,7 @@ static void vtmem_read_response(struct vtmem_queue *q,
 	bool consistent;
 
 	req->result = -EPROTO;
+	req->nr_done = 0;
 	req->value = 0;
 	if (len < sizeof(*resp)) {
 		vtmem_count(q->dev, bad_responses);
@@ -175,6 +178,8 @@ static void vtmem_read_response(struct vtmem_queue *q,
 	if (!consistent || len != expected_len) {
 		req->result = -EPROTO;
 		vtmem_count(q->dev, bad_responses);
+	} else {
+		req->nr_done = nr_done;
 	}
 }
 
@@ -199,6 +204,8 @@ void vtmem_queue_complete(struct vtmem_queue *q, struct vtmem_request *req)
 		trace_virtio_tmem_flush(req, q->index, ns);
 		if (req->result)
 			vtmem_count(q->dev, flush_failures);
+		else if (req->pool->persistent)
+			vtmem_pool_unhold(req->pool, req->nr_pages);
 	}
 
 	if (req->state == VTMEM_REQ_ABANDONED) {
@@ -206,9 +213,11 @@ void vtmem_queue_complete(struct vtmem_queue *q, struct vtmem_request *req)
 		if (req->page && req->page != req->own_page)
 			put_page(req->page);
 		vtmem_queue_put_slot(q, req);
-	} else if (req->staged) {
+	} else if (req->kind == VTMEM_SLOT_STAGED) {
 		vtmem_staged_complete(q, req);
-	} else if (req->detached) {
+	} else if (req->kind == VTMEM_SLOT_WINDOW) {
+		vtmem_window_complete(q, req);
+	} else if (req->kind == VTMEM_SLOT_FLUSH) {
 		vtmem_queue_put_slot(q, req);
 	} else {
 		/* Pairs with the acquire in vtmem_poll(). */
@@ -270,6 +279,8 @@ void vtmem_queue_kick_rest(struct vtmem_queue *q)
 
 	spin_lock_irqsave(&q->lock, flags);
 	vtmem_queue_harvest(q);
+	if (q->state == VTMEM_QUEUE_OPEN)
+		vtmem_staged_close(q);
 	if (q->vq && q->nr_unkicked)
 		vtmem_queue_unlock_kick(q, flags);
 	else

@@ -2,18 +2,22 @@
 /*
  * virtio-tmem guest driver: puts nobody waits for.
  *
- * The page is copied into its slot and the caller goes on at once; the device
- * is notified once for VTMEM_STAGED_BATCH of them, or when another request of
- * the queue is, or by the work item that sends flushes. As a queue executes in
- * order, a get or a flush of the same key never passes the put, and a later put
- * of the key replaces it.
+ * A page is copied into a slot and the caller goes on at once. The slot has room
+ * for VTMEM_BLOCK_PAGES neighbours of an object, and stays open for them until
+ *   - it is full: then the device is notified too;
+ *   - another request enters the ring: nothing passes a staged put, so that a
+ *     get or a flush of its keys comes after it;
+ *   - a put needs another slot and MAX_OPEN are open already;
+ *   - the work item that sends flushes runs.
+ * Slots that are open are submitted all at once, the oldest first: a key may be
+ * in two of them.
  *
- * What becomes of a put that fails:
- *   ephemeral	the page is a miss from then on
- *   persistent	its store was reported as done, so the slot keeps the copy until
- *		the key is put again or flushed, and loads are answered from it.
- *		Front ends stage only what the device must not refuse, so this
- *		is a device that breaks its promise, or a page it cannot store
+ * What becomes of pages the device does not take:
+ *   ephemeral	they are misses from then on
+ *   persistent	their stores were reported as done, so the slot keeps the copies
+ *		until the keys are put again or flushed, and loads are answered
+ *		from it. Front ends stage only what the device must not refuse, so
+ *		this is a device that breaks its promise, or one that broke
  */
 #include <linux/highmem.h>
 #include <linux/mm.h>
@@ -21,30 +25,45 @@
 #include "vtmem.h"
 #include "virtio_tmem_trace.h"
 
-/* Staged puts that share a notification, while the device is not awake. */
-#define STAGED_BATCH		16
+/* Two reclaimers, each with its own file, and a change from one to the next. */
+#define MAX_OPEN		4
 
-/**
- * vtmem_staged_find() - find the copy of a page whose put is not over
- * @q:		the page's queue, locked
- * @pool:	its pool
- * @key:	its key
- *
- * Return: the newest such put, or NULL.
- */
-struct vtmem_request *vtmem_staged_find(struct vtmem_queue *q,
-					const struct vtmem_pool *pool,
-					const struct vtmem_key *key)
+/* Submitted slots that share a notification, if no full one comes before. */
+#define STAGED_BATCH		4
+
+/* The slot with the newest copy of a page whose put is not over, or NULL. */
+static struct vtmem_request *vtmem_staged_find(struct vtmem_queue *q,
+					       const struct vtmem_pool *pool,
+					       const struct vtmem_key *key)
 {
 	struct vtmem_request *req;
 
 	lockdep_assert_held(&q->lock);
 	list_for_each_entry(req, &q->staged, link) {
-		if (req->pool == pool && req->key.index == key->index &&
-		    !memcmp(req->key.oid, key->oid, sizeof(key->oid)))
+		if (!vtmem_request_names(req, pool, key))
+			continue;
+		if (req->state != VTMEM_REQ_KEPT ||
+		    test_bit(key->index - req->key.index, &req->mask))
 			return req;
 	}
 	return NULL;
+}
+
+/**
+ * vtmem_staged_page() - find the copy of a page whose put is not over
+ * @q:		the page's queue, locked
+ * @pool:	its pool
+ * @key:	its key
+ *
+ * Return: the newest copy, or NULL.
+ */
+struct page *vtmem_staged_page(struct vtmem_queue *q,
+			       const struct vtmem_pool *pool,
+			       const struct vtmem_key *key)
+{
+	struct vtmem_request *req = vtmem_staged_find(q, pool, key);
+
+	return req ? req->own_page + (key->index - req->key.index) : NULL;
 }
 
 static void vtmem_staged_release(struct vtmem_queue *q,
@@ -52,7 +71,9 @@ static void vtmem_staged_release(struct vtmem_queue *q,
 {
 	if (req->state == VTMEM_REQ_KEPT)
 		q->nr_kept--;
-	req->staged = false;
+	else if (req->state == VTMEM_REQ_OPEN)
+		q->nr_open--;
+	q->nr_staged_pages -= req->nr_pages;
 	list_del(&req->link);
 	vtmem_queue_put_slot(q, req);
 }
@@ -67,55 +88,65 @@ void vtmem_staged_drop_kept(struct vtmem_queue *q,
 			    const struct vtmem_pool *pool,
 			    const struct vtmem_key *key)
 {
-	struct vtmem_request *req;
+	struct vtmem_request *req, *next;
 
 	if (!q->nr_kept)
 		return;
-	req = vtmem_staged_find(q, pool, key);
-	if (req && req->state == VTMEM_REQ_KEPT)
-		vtmem_staged_release(q, req);
+	list_for_each_entry_safe(req, next, &q->staged, link) {
+		if (req->state != VTMEM_REQ_KEPT ||
+		    !vtmem_request_names(req, pool, key))
+			continue;
+		__clear_bit(key->index - req->key.index, &req->mask);
+		if (!req->mask)
+			vtmem_staged_release(q, req);
+	}
 }
 
 /**
- * vtmem_staged_forget_pool() - no kept copy of a pool is needed any more
- * @q:		an unlocked queue
- * @pool:	a pool about to be dropped as a whole
+ * vtmem_staged_forget() - drop copies that are not in the ring
+ * @q:		a locked queue
+ * @pool:	of this pool, or NULL: of any
  */
-void vtmem_staged_forget_pool(struct vtmem_queue *q, struct vtmem_pool *pool)
+void vtmem_staged_forget(struct vtmem_queue *q, const struct vtmem_pool *pool)
 {
 	struct vtmem_request *req, *next;
 
-	spin_lock_irq(&q->lock);
+	lockdep_assert_held(&q->lock);
 	list_for_each_entry_safe(req, next, &q->staged, link) {
-		if (req->pool == pool && req->state == VTMEM_REQ_KEPT)
+		if ((!pool || req->pool == pool) &&
+		    req->state != VTMEM_REQ_INFLIGHT)
 			vtmem_staged_release(q, req);
 	}
-	spin_unlock_irq(&q->lock);
 }
 
-/* The host may hold an older page, a refusal apart: see to it that it does not. */
-static void vtmem_staged_failed(struct vtmem_queue *q,
-				struct vtmem_request *req)
+/* Was the page flushed or put anew since @req took it? */
+static bool vtmem_staged_is_stale(struct vtmem_queue *q,
+				  const struct vtmem_request *req,
+				  const struct vtmem_key *key)
 {
-	struct vtmem_chunk *chunk = vtmem_chunk_find(q, req->pool, &req->key);
+	struct vtmem_chunk *chunk = vtmem_chunk_find(q, req->pool, key);
 
-	if (!chunk || !vtmem_chunk_clear_present(chunk, req->key.index))
-		return;
+	return !chunk || !vtmem_chunk_is_present(chunk, key->index) ||
+	       vtmem_staged_find(q, req->pool, key) != req;
+}
+
+/*
+ * An ephemeral page was not taken. The host may hold an older one, except after
+ * a refusal: it is flushed.
+ */
+static void vtmem_staged_miss(struct vtmem_queue *q,
+			      const struct vtmem_request *req,
+			      const struct vtmem_key *key)
+{
+	struct vtmem_chunk *chunk = vtmem_chunk_find(q, req->pool, key);
+
+	vtmem_chunk_clear_present(chunk, key->index);
 	if (req->result != -ENOSPC) {
-		vtmem_flush_set_pending(q, chunk, req->key.index);
+		vtmem_flush_set_pending(q, chunk, key->index);
 		queue_delayed_work(vtmem_workqueue, &q->flush_work,
 				   VTMEM_FLUSH_DELAY);
 	}
 	vtmem_chunk_release(q, chunk);
-}
-
-static bool vtmem_staged_is_flushed(struct vtmem_queue *q,
-				    const struct vtmem_pool *pool,
-				    const struct vtmem_key *key)
-{
-	struct vtmem_chunk *chunk = vtmem_chunk_find(q, pool, key);
-
-	return !chunk || !vtmem_chunk_is_present(chunk, key->index);
 }
 
 /**
@@ -125,36 +156,82 @@ static bool vtmem_staged_is_flushed(struct vtmem_queue *q,
  */
 void vtmem_staged_complete(struct vtmem_queue *q, struct vtmem_request *req)
 {
-	struct vtmem_pool *pool = req->pool;
 	struct vtmem_key key = req->key;
-	bool newest;
+	unsigned int i;
 
 	lockdep_assert_held(&q->lock);
-	if (!req->result || q->state == VTMEM_QUEUE_DEAD) {
+	req->mask = 0;
+	for (i = req->result ? req->nr_done : req->nr_pages; i < req->nr_pages;
+	     i++) {
+		key.index = req->key.index + i;
+		if (vtmem_staged_is_stale(q, req, &key))
+			continue;
+		if (req->pool->persistent)
+			__set_bit(i, &req->mask);
+		else
+			vtmem_staged_miss(q, req, &key);
+	}
+	if (!req->mask || q->state == VTMEM_QUEUE_DEAD) {
 		vtmem_staged_release(q, req);
 		return;
 	}
-	newest = vtmem_staged_find(q, pool, &key) == req;
-	if (!pool->persistent) {
-		if (newest)
-			vtmem_staged_failed(q, req);
-		vtmem_staged_release(q, req);
-	} else if (!newest || vtmem_staged_is_flushed(q, pool, &key)) {
-		vtmem_staged_release(q, req);
-	} else {
-		vtmem_count(q->dev, kept_stores);
-		pr_err_ratelimited("virtio_tmem: %s: a page within the reserve was not stored (%d), its copy stays here\n",
-				   q->name, req->result);
-		req->state = VTMEM_REQ_KEPT;
-		q->nr_kept++;
+	req->state = VTMEM_REQ_KEPT;
+	q->nr_kept++;
+	vtmem_count(q->dev, kept_stores);
+	pr_err_ratelimited("virtio_tmem: %s: %lu pages within the reserve were not stored (%d), their copies stay here\n",
+			   q->name, hweight_long(req->mask), req->result);
+}
+
+/**
+ * vtmem_staged_close() - submit what is staged
+ * @q: a locked queue with a ring
+ *
+ * The device is not notified.
+ */
+void vtmem_staged_close(struct vtmem_queue *q)
+{
+	struct vtmem_request *req, *next;
+
+	lockdep_assert_held(&q->lock);
+	if (!q->nr_open)
+		return;
+	list_for_each_entry_safe_reverse(req, next, &q->staged, link) {
+		if (req->state != VTMEM_REQ_OPEN)
+			continue;
+		q->nr_open--;
+		q->nr_unkicked++;
+		req->bytes = req->nr_pages * PAGE_SIZE;
+		if (vtmem_queue_submit(q, req)) {
+			req->state = VTMEM_REQ_INFLIGHT;
+			req->result = -EIO;
+			req->nr_done = 0;
+			vtmem_staged_complete(q, req);
+		}
 	}
 }
 
-/* The slot for a staged put of @key with its chunk, or an ERR_PTR(). */
+/* The open slot whose pages @key is the next of, or NULL. */
+static struct vtmem_request *vtmem_staged_open(struct vtmem_queue *q,
+					       const struct vtmem_pool *pool,
+					       const struct vtmem_key *key)
+{
+	struct vtmem_request *req;
+
+	if (!q->nr_open)
+		return NULL;
+	list_for_each_entry(req, &q->staged, link) {
+		if (req->state == VTMEM_REQ_OPEN && req->pool == pool &&
+		    key->index - req->key.index == req->nr_pages &&
+		    !memcmp(req->key.oid, key->oid, sizeof(key->oid)))
+			return req;
+	}
+	return NULL;
+}
+
+/* A slot with room for @key, open, or an ERR_PTR(). */
 static struct vtmem_request *vtmem_staged_slot(struct vtmem_queue *q,
 					       struct vtmem_pool *pool,
-					       const struct vtmem_key *key,
-					       struct vtmem_chunk **chunk)
+					       const struct vtmem_key *key)
 {
 	struct vtmem_object *object = vtmem_object_find(q, pool, key->oid);
 	struct vtmem_request *req;
@@ -163,15 +240,78 @@ static struct vtmem_request *vtmem_staged_slot(struct vtmem_queue *q,
 		return ERR_PTR(-EAGAIN);
 	if (object && object->flush_all && !vtmem_flush_submit_object(q, object))
 		return ERR_PTR(-EBUSY);
+	req = vtmem_staged_open(q, pool, key);
+	if (req)
+		return req;
+	if (q->nr_open >= MAX_OPEN)
+		vtmem_staged_close(q);
 	req = vtmem_queue_slot(q, &q->free_staged);
 	if (!req)
 		return ERR_PTR(-EBUSY);
-	*chunk = vtmem_chunk_get(q, pool, key);
-	if (!*chunk) {
-		vtmem_queue_put_slot(q, req);
-		return ERR_PTR(-ENOMEM);
-	}
+	req->op = VIRTIO_TMEM_OP_PUT;
+	req->flags = 0;
+	req->pool = pool;
+	req->pool_id = pool->id;
+	req->key = *key;
+	req->nr_pages = 0;
+	req->page = req->own_page;
+	req->state = VTMEM_REQ_OPEN;
+	list_add(&req->link, &q->staged);
+	q->nr_open++;
 	return req;
+}
+
+/*
+ * Will the device take the page for certain? That is so while it holds no more
+ * than the reserve, this page and all that is on the way included. An ephemeral
+ * page need not be taken.
+ */
+static bool vtmem_stage_is_safe(struct vtmem_queue *q, struct vtmem_pool *pool,
+				const struct vtmem_chunk *chunk,
+				const struct vtmem_key *key)
+{
+	struct vtmem_device *dev = q->dev;
+
+	if (!pool->persistent)
+		return true;
+	if (vtmem_chunk_is_held(chunk, key->index))
+		return atomic_long_read(&dev->nr_held) <= dev->reserve;
+	return vtmem_pool_hold(pool, dev->reserve);
+}
+
+/* Copies the page and takes note of it. Returns 0 or a negative errno. */
+static int vtmem_stage(struct vtmem_queue *q, struct vtmem_pool *pool,
+		       const struct vtmem_key *key, struct page *page)
+{
+	unsigned int room = min_t(unsigned int, VTMEM_BLOCK_PAGES,
+				  q->dev->max_pages_per_request);
+	struct vtmem_request *req = vtmem_staged_slot(q, pool, key);
+	struct vtmem_chunk *chunk;
+	u64 copy_start;
+
+	if (IS_ERR(req))
+		return PTR_ERR(req);
+	chunk = vtmem_chunk_get(q, pool, key);
+	if (!chunk || !vtmem_stage_is_safe(q, pool, chunk, key)) {
+		if (!req->nr_pages)
+			vtmem_staged_release(q, req);
+		return chunk ? -EDQUOT : -ENOMEM;
+	}
+	copy_start = vtmem_clock_now();
+	copy_highpage(req->own_page + req->nr_pages, page);
+	vtmem_record_latency(q->dev, VTMEM_LATENCY_COPY,
+			     vtmem_clock_ns_since(copy_start));
+	req->nr_pages++;
+	q->nr_staged_pages++;
+	vtmem_staged_drop_kept(q, pool, key);
+	vtmem_window_forget(q, pool, key);
+	vtmem_flush_clear_pending(q, chunk, key->index, 1);
+	vtmem_chunk_set_present(chunk, key->index);
+	if (req->nr_pages == room) {
+		vtmem_staged_close(q);
+		q->nr_unkicked = STAGED_BATCH;
+	}
+	return 0;
 }
 
 /**
@@ -181,7 +321,8 @@ static struct vtmem_request *vtmem_staged_slot(struct vtmem_queue *q,
  * @page:	an order-0 page whose content does not change during the call
  *
  * Context: any but NMI; never sleeps.
- * Return: 0, or a negative errno when there was no room: nothing happened, and
+ * Return: 0; -EDQUOT for a persistent page that the device may refuse, or
+ *	   another negative errno when there was no room: nothing happened, and
  *	   the host may still hold an older page under the key.
  */
 int vtmem_put_staged(struct vtmem_pool *pool, const struct vtmem_key *key,
@@ -189,41 +330,21 @@ int vtmem_put_staged(struct vtmem_pool *pool, const struct vtmem_key *key,
 {
 	struct vtmem_queue *q = vtmem_pool_queue(pool, key->oid);
 	u64 start = vtmem_clock_now(), ns;
-	struct vtmem_request *req;
-	struct vtmem_chunk *chunk;
 	unsigned long flags;
 	int err;
 
 	spin_lock_irqsave(&q->lock, flags);
 	vtmem_queue_harvest(q);
-	req = vtmem_staged_slot(q, pool, key, &chunk);
-	if (IS_ERR(req)) {
-		spin_unlock_irqrestore(&q->lock, flags);
-		return PTR_ERR(req);
-	}
-	req->detached = true;
-	copy_highpage(req->own_page, page);
-	/* Flushes travel behind the put, and take a chunk without bits along. */
-	vtmem_flush_clear_pending(q, chunk, key->index, 1);
-	vtmem_chunk_set_present(chunk, key->index);
-	err = vtmem_submit_page(q, req, VIRTIO_TMEM_OP_PUT, 0, pool, key,
-				req->own_page);
-	if (err) {
-		vtmem_flush_set_pending(q, chunk, key->index);
-		spin_unlock_irqrestore(&q->lock, flags);
-		return err;
-	}
-	vtmem_staged_drop_kept(q, pool, key);
-	req->staged = true;
-	list_add(&req->link, &q->staged);
-	if (++q->nr_unkicked >= STAGED_BATCH)
+	err = vtmem_stage(q, pool, key, page);
+	if (q->nr_unkicked >= STAGED_BATCH)
 		vtmem_queue_unlock_kick(q, flags);
 	else
 		spin_unlock_irqrestore(&q->lock, flags);
 	queue_delayed_work(vtmem_workqueue, &q->flush_work, VTMEM_FLUSH_DELAY);
 
 	ns = vtmem_clock_ns_since(start);
-	vtmem_record_latency(q->dev, VTMEM_LATENCY_STAGED_PUT, ns);
-	trace_virtio_tmem_put(pool, key, q->index, ns, 0);
-	return 0;
+	if (!err)
+		vtmem_record_latency(q->dev, VTMEM_LATENCY_STAGED_PUT, ns);
+	trace_virtio_tmem_put(pool, key, q->index, ns, err);
+	return err;
 }

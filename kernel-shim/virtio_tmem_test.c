@@ -80,6 +80,10 @@ void vtmem_queue_harvest(struct vtmem_queue *q)
 {
 }
 
+void vtmem_staged_close(struct vtmem_queue *q)
+{
+}
+
 void vtmem_queue_unlock_kick(struct vtmem_queue *q, unsigned long flags)
 	__releases(&q->lock)
 {
@@ -146,13 +150,17 @@ static bool vtmem_test_has_chunk(struct vtmem_test *test,
 	return chunk;
 }
 
-#define EXPECT_SENT(kunit, test, n, _op, _object, _index, _nr_pages)	      \
-do {									      \
-	KUNIT_EXPECT_EQ(kunit, (int)(test)->sent[n].op, (int)(_op));	      \
-	KUNIT_EXPECT_EQ(kunit, (test)->sent[n].oid[0], (u64)(_object));	      \
-	KUNIT_EXPECT_EQ(kunit, (test)->sent[n].index, (u32)(_index));	      \
-	KUNIT_EXPECT_EQ(kunit, (test)->sent[n].nr_pages, (u32)(_nr_pages));   \
-} while (0)
+static void vtmem_expect_sent(struct kunit *kunit, unsigned int n, u16 op,
+			      u64 object, u32 index, u32 nr_pages)
+{
+	struct vtmem_test *test = kunit->priv;
+	const struct vtmem_sent *sent = &test->sent[n];
+
+	KUNIT_EXPECT_EQ(kunit, sent->op, op);
+	KUNIT_EXPECT_EQ(kunit, sent->oid[0], object);
+	KUNIT_EXPECT_EQ(kunit, sent->index, index);
+	KUNIT_EXPECT_EQ(kunit, sent->nr_pages, nr_pages);
+}
 
 /* --- tests --------------------------------------------------------------- */
 
@@ -172,8 +180,8 @@ static void vtmem_test_neighbours_share_a_flush(struct kunit *kunit)
 	KUNIT_EXPECT_EQ(kunit, test->queue.nr_pending, 5u);
 	vtmem_test_flush(test, UINT_MAX);
 	KUNIT_ASSERT_EQ(kunit, test->nr_sent, 2u);
-	EXPECT_SENT(kunit, test, 0, VIRTIO_TMEM_OP_FLUSH, 1, 4, 4);
-	EXPECT_SENT(kunit, test, 1, VIRTIO_TMEM_OP_FLUSH, 1, 20, 1);
+	vtmem_expect_sent(kunit, 0, VIRTIO_TMEM_OP_FLUSH, 1, 4, 4);
+	vtmem_expect_sent(kunit, 1, VIRTIO_TMEM_OP_FLUSH, 1, 20, 1);
 	KUNIT_EXPECT_EQ(kunit, test->queue.nr_pending, 0u);
 }
 
@@ -190,9 +198,9 @@ static void vtmem_test_chunks_are_apart(struct kunit *kunit)
 	vtmem_test_invalidate(test, &test->persistent, vtmem_key(1, U32_MAX));
 	vtmem_test_flush(test, UINT_MAX);
 	KUNIT_ASSERT_EQ(kunit, test->nr_sent, 3u);
-	EXPECT_SENT(kunit, test, 0, VIRTIO_TMEM_OP_FLUSH, 1, edge - 1, 1);
-	EXPECT_SENT(kunit, test, 1, VIRTIO_TMEM_OP_FLUSH, 1, edge, 1);
-	EXPECT_SENT(kunit, test, 2, VIRTIO_TMEM_OP_FLUSH, 1, U32_MAX, 1);
+	vtmem_expect_sent(kunit, 0, VIRTIO_TMEM_OP_FLUSH, 1, edge - 1, 1);
+	vtmem_expect_sent(kunit, 1, VIRTIO_TMEM_OP_FLUSH, 1, edge, 1);
+	vtmem_expect_sent(kunit, 2, VIRTIO_TMEM_OP_FLUSH, 1, U32_MAX, 1);
 }
 
 static void vtmem_test_absent_page_is_not_flushed(struct kunit *kunit)
@@ -226,8 +234,8 @@ static void vtmem_test_put_takes_its_flush_back(struct kunit *kunit)
 	vtmem_test_put(test, &test->persistent, vtmem_key(1, 1));
 	vtmem_test_flush(test, UINT_MAX);
 	KUNIT_ASSERT_EQ(kunit, test->nr_sent, 2u);
-	EXPECT_SENT(kunit, test, 0, VIRTIO_TMEM_OP_FLUSH, 1, 0, 1);
-	EXPECT_SENT(kunit, test, 1, VIRTIO_TMEM_OP_FLUSH, 1, 2, 1);
+	vtmem_expect_sent(kunit, 0, VIRTIO_TMEM_OP_FLUSH, 1, 0, 1);
+	vtmem_expect_sent(kunit, 1, VIRTIO_TMEM_OP_FLUSH, 1, 2, 1);
 }
 
 static void vtmem_test_flush_waits_for_a_slot(struct kunit *kunit)
@@ -249,7 +257,7 @@ static void vtmem_test_flush_waits_for_a_slot(struct kunit *kunit)
 	vtmem_queue_put_slot(&test->queue, last);
 	vtmem_test_flush(test, UINT_MAX);
 	KUNIT_ASSERT_EQ(kunit, test->nr_sent, 1u);
-	EXPECT_SENT(kunit, test, 0, VIRTIO_TMEM_OP_FLUSH, 1, 2 * TEST_SLOTS, 1);
+	vtmem_expect_sent(kunit, 0, VIRTIO_TMEM_OP_FLUSH, 1, 2 * TEST_SLOTS, 1);
 	KUNIT_EXPECT_EQ(kunit, test->queue.nr_pending, 0u);
 }
 
@@ -287,7 +295,7 @@ static void vtmem_test_object_flush_replaces_its_pages(struct kunit *kunit)
 	KUNIT_EXPECT_EQ(kunit, q->nr_ephemeral_chunks, 0u);
 	vtmem_test_flush(test, UINT_MAX);
 	KUNIT_ASSERT_EQ(kunit, test->nr_sent, 1u);
-	EXPECT_SENT(kunit, test, 0, VIRTIO_TMEM_OP_FLUSH_OBJECT, 5, 0, 0);
+	vtmem_expect_sent(kunit, 0, VIRTIO_TMEM_OP_FLUSH_OBJECT, 5, 0, 0);
 	KUNIT_EXPECT_TRUE(kunit, hash_empty(q->objects));
 }
 
@@ -460,6 +468,7 @@ static struct kunit_suite vtmem_test_suite = {
 	.exit = vtmem_test_exit,
 	.test_cases = vtmem_test_cases,
 };
+
 kunit_test_suite(vtmem_test_suite);
 
 MODULE_DESCRIPTION("KUnit tests of the virtio-tmem guest driver");

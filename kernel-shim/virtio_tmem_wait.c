@@ -40,7 +40,7 @@
 static bool vtmem_ready(struct vtmem_queue *q, struct vtmem_request *req)
 {
 	if (req)
-		return req->state == VTMEM_REQ_DONE;
+		return req->state != VTMEM_REQ_INFLIGHT;
 	return q->state == VTMEM_QUEUE_DEAD ||
 	       (q->state == VTMEM_QUEUE_OPEN && !list_empty(&q->free));
 }
@@ -80,7 +80,8 @@ static bool vtmem_sleep(struct vtmem_queue *q, struct vtmem_request *req,
 /* Polls for the answer, no longer than poll_us nor than others want the CPU. */
 static bool vtmem_poll(struct vtmem_queue *q, struct vtmem_request *req)
 {
-	u64 window = vtmem_clock_cycles(READ_ONCE(vtmem_poll_us));
+	u64 window = vtmem_clock_cycles(READ_ONCE(vtmem_poll_us) *
+					(1 + req->nr_pages / 4));
 	u64 start = vtmem_clock_now();
 	unsigned long flags;
 
@@ -89,8 +90,8 @@ static bool vtmem_poll(struct vtmem_queue *q, struct vtmem_request *req)
 			vtmem_queue_harvest(q);
 			spin_unlock_irqrestore(&q->lock, flags);
 		}
-		/* Pairs with the release in vtmem_complete(). */
-		if (smp_load_acquire(&req->state) == VTMEM_REQ_DONE)
+		/* Pairs with the releases of a completed request's state. */
+		if (smp_load_acquire(&req->state) != VTMEM_REQ_INFLIGHT)
 			return true;
 		cpu_relax();
 	} while (vtmem_clock_now() - start < window && !need_resched());
@@ -136,6 +137,19 @@ bool vtmem_abandon(struct vtmem_queue *q, struct vtmem_request *req)
 	return abandoned;
 }
 
+/**
+ * vtmem_queue_stall() - a waiter gave up
+ * @q: its queue
+ *
+ * Until something is answered, nothing else that may fail waits here.
+ */
+void vtmem_queue_stall(struct vtmem_queue *q)
+{
+	spin_lock_irq(&q->lock);
+	q->stalled = true;
+	spin_unlock_irq(&q->lock);
+}
+
 /* Notifies the device again. Returns false if its ring is broken. */
 static bool vtmem_rekick(struct vtmem_queue *q)
 {
@@ -178,6 +192,9 @@ unsigned int vtmem_load_patience_s(struct vtmem_device *dev)
 static unsigned int vtmem_patience_s(const struct vtmem_queue *q,
 				     const struct vtmem_request *req)
 {
+	/* A window's pool is not ours to look at. */
+	if (req->kind == VTMEM_SLOT_WINDOW)
+		return VTMEM_TIMEOUT_S;
 	if (!req->pool)
 		return CONTROL_TIMEOUT_S;
 	if (req->must_finish)

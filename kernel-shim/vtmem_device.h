@@ -28,6 +28,7 @@ struct vtmem_swapdev;
  * @session:	the session id RESET returned, for ATTACH
  * @capabilities: VIRTIO_TMEM_CAP_*
  * @reserve:	pages the host guarantees to take
+ * @nr_held:	vtmem_pool.nr_held of all persistent pools
  * @limit:	most persistent pages, 0: none set
  * @max_pages_per_request: of a PUT or GET
  * @target:	pages the host asks us to come down to
@@ -51,6 +52,7 @@ struct vtmem_device {
 	u64 session;
 	u32 capabilities;
 	u64 reserve;
+	atomic_long_t nr_held;
 	u64 limit;
 	u64 target;
 	u16 max_pages_per_request;

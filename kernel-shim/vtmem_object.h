@@ -110,6 +110,7 @@ int vtmem_chunk_populate(struct vtmem_queue *q, struct vtmem_pool *pool,
 void vtmem_chunk_set_present(struct vtmem_chunk *chunk, u32 index);
 bool vtmem_chunk_clear_present(struct vtmem_chunk *chunk, u32 index);
 bool vtmem_chunk_is_present(const struct vtmem_chunk *chunk, u32 index);
+bool vtmem_chunk_is_held(const struct vtmem_chunk *chunk, u32 index);
 void vtmem_chunk_release(struct vtmem_queue *q, struct vtmem_chunk *chunk);
 
 void vtmem_flush_set_pending(struct vtmem_queue *q, struct vtmem_chunk *chunk,

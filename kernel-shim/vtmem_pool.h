@@ -30,7 +30,9 @@ struct vtmem_key {
  * @id:		the host's name for it, valid for one session
  * @persistent:	false: the host may drop any page at any time
  * @inflight:	requests of this pool in some ring
- * @nr_present:	pages the host may have
+ * @nr_present:	pages the host may have, as far as gets know
+ * @nr_held:	persistent: most pages the host can hold, flushes not over
+ *		included
  */
 struct vtmem_pool {
 	struct list_head link;
@@ -39,6 +41,7 @@ struct vtmem_pool {
 	bool persistent;
 	atomic_t inflight;
 	atomic_long_t nr_present;
+	atomic_long_t nr_held;
 };
 
 int vtmem_session_reset(struct vtmem_device *dev);
@@ -50,6 +53,8 @@ struct vtmem_pool *vtmem_pool_create(struct vtmem_device *dev,
 void vtmem_pool_destroy(struct vtmem_pool *pool);
 int vtmem_pool_recreate_all(struct vtmem_device *dev);
 void vtmem_pool_free_all(struct vtmem_device *dev);
+bool vtmem_pool_hold(struct vtmem_pool *pool, u64 limit);
+void vtmem_pool_unhold(struct vtmem_pool *pool, u32 nr_pages);
 struct vtmem_queue *vtmem_pool_queue(struct vtmem_pool *pool,
 				     const u64 oid[3]);
 

@@ -12,6 +12,8 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
+#include "vtmem_pool.h"
+
 struct vtmem_device;
 struct vtmem_request;
 struct vtmem_wire;
@@ -42,10 +44,15 @@ enum vtmem_queue_state {
  * @free:	slots for requests somebody waits for
  * @free_staged: slots for puts nobody waits for
  * @staged:	those in use, the newest first
+ * @nr_open:	those of them that neighbours may join
  * @nr_kept:	those of them the device did not take
+ * @nr_staged_pages: of all of them
+ * @windows:	slots for gets of neighbours, the least recently used first
+ * @last_get:	the ephemeral page got last, of @last_pool
+ * @last_pool:	only compared, never followed
  * @free_flush:	slots reserved for flushes
  * @nr_inflight: slots in the ring
- * @nr_unkicked: puts submitted since the device was last notified
+ * @nr_unkicked: requests submitted since the device was last notified
  * @objects:	by pool and id
  * @ephemeral_chunks: of all objects of ephemeral pools, the oldest first
  * @nr_ephemeral_chunks: their number
@@ -73,7 +80,12 @@ struct vtmem_queue {
 	struct list_head free;
 	struct list_head free_staged;
 	struct list_head staged;
+	unsigned int nr_open;
 	unsigned int nr_kept;
+	unsigned int nr_staged_pages;
+	struct list_head windows;
+	struct vtmem_key last_get;
+	const struct vtmem_pool *last_pool;
 	struct list_head free_flush;
 	unsigned int nr_inflight;
 

@@ -5,10 +5,13 @@
  * Life of a request
  * -----------------
  *   FREE -> INFLIGHT -> DONE -> FREE	its waiter collects the result
- *   FREE -> INFLIGHT -> FREE		nobody waits (flushes, staged puts)
- *   INFLIGHT -> KEPT -> FREE		a staged put of a persistent page that the
- *					device did not take: the slot's copy is
- *					the only one there is
+ *   FREE -> INFLIGHT -> FREE		a flush: nobody waits. A window: who waits
+ *					looks at it again
+ *   FREE -> OPEN -> INFLIGHT -> FREE	a staged put: nobody waits. While OPEN,
+ *					neighbours join it
+ *   INFLIGHT -> KEPT -> FREE		a staged put of persistent pages that the
+ *					device did not take: the slot's copies
+ *					are the only ones there are
  *   INFLIGHT -> ABANDONED -> FREE	its waiter gave up; the page it named
  *					stays pinned until the device answers or
  *					the ring is reset, because until then
@@ -17,9 +20,11 @@
 #ifndef _VTMEM_REQUEST_H
 #define _VTMEM_REQUEST_H
 
+#include <linux/bits.h>
 #include <linux/cache.h>
 #include <linux/list.h>
 #include <linux/scatterlist.h>
+#include <linux/string.h>
 #include <linux/types.h>
 #include <linux/virtio.h>
 #include <uapi/linux/virtio_tmem.h>
@@ -45,24 +50,38 @@ enum vtmem_request_state {
 	VTMEM_REQ_INFLIGHT,
 	VTMEM_REQ_DONE,
 	VTMEM_REQ_ABANDONED,
+	VTMEM_REQ_OPEN,
 	VTMEM_REQ_KEPT,
 };
+
+/* What a slot is for, for good. */
+enum vtmem_slot_kind {
+	VTMEM_SLOT_WAIT,	/* a page, or none: somebody waits */
+	VTMEM_SLOT_STAGED,	/* puts, see virtio_tmem_stage.c */
+	VTMEM_SLOT_WINDOW,	/* gets, see virtio_tmem_window.c */
+	VTMEM_SLOT_FLUSH,
+};
+
+/* Pages of a staged put or of a window: neighbours in memory, one descriptor. */
+#define VTMEM_BLOCK_ORDER	4
+#define VTMEM_BLOCK_PAGES	((u32)BIT(VTMEM_BLOCK_ORDER))
 
 /**
  * struct vtmem_request - a slot of a queue
  * @state:	guarded by the queue's lock; DONE is published with release
  *		semantics so that a waiter may look without the lock
- * @detached:	nobody waits for the result
- * @staged:	a put from the slot's own page, see virtio_tmem_stage.c
- * @link:	on @home while free, on the queue's list of staged puts while
- *		@staged
+ * @kind:	what the slot is for
+ * @link:	on @home while free; a staged put on the queue's list of those, a
+ *		window always on the queue's list of those
  * @home:	the free list the slot returns to
  * @wire:	DMA memory of this slot
  * @pool:	pool of a page request, NULL for a control request
  * @pool_id:	the request's pool field
  * @flags:	the request's flags field
- * @own_page:	the slot's page; NULL in slots for flushes
- * @page:	page a PUT or GET names: @own_page, or for a PUT its caller's
+ * @own_page:	the slot's page, the first of a block in a slot for staged puts
+ *		or a window; NULL in slots for flushes
+ * @page:	first page a PUT or GET names: @own_page, or for a PUT its
+ *		caller's
  * @bytes:	from @page on, contiguous: one page or, lent for a PUT, several
  * @next_part:	another slot whose page goes with this one's in one request
  * @sg:		@page in the ring
@@ -71,15 +90,17 @@ enum vtmem_request_state {
  * @op:		VIRTIO_TMEM_OP_*
  * @key:	object and first page
  * @nr_pages:	pages asked for
+ * @mask:	of them, by number: those a window still has, or those that a
+ *		KEPT put is the only copy of
  * @submitted:	vtmem_clock_now() when it entered the ring
  * @result:	0 or a negative errno, valid in DONE
+ * @nr_done:	the prefix of @nr_pages that succeeded, valid in DONE
  * @value:	the response's value, valid in DONE
  */
 struct vtmem_request {
 	enum vtmem_request_state state;
-	bool detached;
 	bool must_finish;
-	bool staged;
+	enum vtmem_slot_kind kind;
 	struct list_head link;
 	struct list_head *home;
 	struct vtmem_wire *wire;
@@ -94,8 +115,10 @@ struct vtmem_request {
 	u32 pool_id;
 	struct vtmem_key key;
 	u32 nr_pages;
+	unsigned long mask;
 	u64 submitted;
 	int result;
+	u32 nr_done;
 	u64 value;
 };
 
@@ -110,21 +133,44 @@ void vtmem_queue_unlock_kick(struct vtmem_queue *q, unsigned long flags)
 	__releases(&q->lock);
 void vtmem_queue_kick_rest(struct vtmem_queue *q);
 
-struct vtmem_request *vtmem_staged_find(struct vtmem_queue *q,
-					const struct vtmem_pool *pool,
-					const struct vtmem_key *key);
+void vtmem_staged_close(struct vtmem_queue *q);
+struct page *vtmem_staged_page(struct vtmem_queue *q,
+			       const struct vtmem_pool *pool,
+			       const struct vtmem_key *key);
 void vtmem_staged_drop_kept(struct vtmem_queue *q,
 			    const struct vtmem_pool *pool,
 			    const struct vtmem_key *key);
-void vtmem_staged_forget_pool(struct vtmem_queue *q, struct vtmem_pool *pool);
+void vtmem_staged_forget(struct vtmem_queue *q, const struct vtmem_pool *pool);
 void vtmem_staged_complete(struct vtmem_queue *q, struct vtmem_request *req);
+
+struct vtmem_request *vtmem_window_find(struct vtmem_queue *q,
+					const struct vtmem_pool *pool,
+					const struct vtmem_key *key);
+bool vtmem_window_take(struct vtmem_queue *q, struct vtmem_request *window,
+		       const struct vtmem_key *key, struct page *page);
+struct vtmem_request *vtmem_window_open(struct vtmem_queue *q,
+					struct vtmem_pool *pool,
+					const struct vtmem_key *key);
+void vtmem_window_forget(struct vtmem_queue *q, const struct vtmem_pool *pool,
+			 const struct vtmem_key *key);
+void vtmem_window_complete(struct vtmem_queue *q, struct vtmem_request *window);
 
 bool vtmem_wait_slot(struct vtmem_queue *q, long timeout);
 int vtmem_wait_done(struct vtmem_queue *q, struct vtmem_request *req);
 bool vtmem_abandon(struct vtmem_queue *q, struct vtmem_request *req);
+void vtmem_queue_stall(struct vtmem_queue *q);
 int vtmem_wait(struct vtmem_queue *q, struct vtmem_request *req,
 	       struct page *to, u64 *value);
 unsigned int vtmem_load_patience_s(struct vtmem_device *dev);
+
+/* Is @key one of the pages of @req? */
+static inline bool vtmem_request_names(const struct vtmem_request *req,
+				       const struct vtmem_pool *pool,
+				       const struct vtmem_key *key)
+{
+	return req->pool == pool && key->index - req->key.index < req->nr_pages &&
+	       !memcmp(req->key.oid, key->oid, sizeof(key->oid));
+}
 
 int vtmem_submit_page(struct vtmem_queue *q, struct vtmem_request *req, u16 op,
 		      u16 op_flags, struct vtmem_pool *pool,

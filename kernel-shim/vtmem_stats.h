@@ -16,6 +16,7 @@ struct vtmem_device;
 enum vtmem_latency {
 	VTMEM_LATENCY_PUT,
 	VTMEM_LATENCY_STAGED_PUT,
+	VTMEM_LATENCY_COPY,		/* of a page into a staged put */
 	VTMEM_LATENCY_GET,
 	VTMEM_LATENCY_FLUSH,
 	VTMEM_NR_LATENCIES,
@@ -41,7 +42,7 @@ enum vtmem_counter {
 	VTMEM_COUNT_zero_loads,		/* of a disk's page never written */
 	VTMEM_COUNT_lost_loads,		/* failed after a successful store */
 	VTMEM_COUNT_staged_stores,	/* of succ_stores: put from a copy */
-	VTMEM_COUNT_staged_loads,	/* of loads: answered from such a copy */
+	VTMEM_COUNT_staged_loads,	/* gets answered from such a copy */
 	VTMEM_COUNT_kept_stores,	/* copies the host did not take */
 	VTMEM_COUNT_clean_puts,
 	VTMEM_COUNT_clean_rejected,	/* seen for the first time, no room */

@@ -48,6 +48,12 @@ export class GuestReport {
     }
   }
 
+  /** By how much counters grew whose names start with `prefix`; keyed by the rest of the name. */
+  growths(prefix: string): Record<string, number> {
+    const names = Object.keys(this.moments.after ?? {}).filter((name) => name.startsWith(prefix));
+    return Object.fromEntries(names.map((name) => [name.slice(prefix.length), this.growth(name)]));
+  }
+
   /** A counter as it was after the workload; 0 for one this kernel does not have. */
   counted(counter: string): number {
     return this.moments.after?.[counter] ?? 0;

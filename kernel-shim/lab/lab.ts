@@ -8,11 +8,11 @@
 import { mkdir, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { execa } from 'execa';
 import { parseSizeBytes } from '../../src/config/quantity.js';
 import { chooseAccelerator } from './accelerator.js';
 import { makeArtefacts } from './artefacts.js';
 import type { Closers } from './closers.js';
+import { makeFileDisk } from './file-disk.js';
 import { GuestReport } from './guest-report.js';
 import { complaintsIn } from './kernel-log.js';
 import { type GuestRun, runGuest } from './machine.js';
@@ -20,6 +20,7 @@ import { type LabOptions, reserve } from './options.js';
 import {
   cleancacheResult,
   comparison,
+  driverResult,
   frontEndResult,
   type GuestResult,
   guestResult,
@@ -38,8 +39,6 @@ export interface LabSurroundings {
 
 const workloadProcesses = 2;
 
-/** Nothing is left for the guest's kernel to do in the background. */
-const mke2fsOptions = 'lazy_itable_init=0,lazy_journal_init=0';
 const keptRuns = 20;
 const guestName = 'guest';
 
@@ -55,17 +54,6 @@ async function makeRunFolder(cache: string): Promise<string> {
 
 /** Takes all of the workload. */
 const diskMiB = (workloadMiB: number): number => workloadMiB + 128;
-
-/** A sparse file with an empty ext4 that takes all of the workload. */
-async function makeFileDisk(file: string, megabytes: number): Promise<void> {
-  await execa(
-    'mke2fs',
-    ['-q', '-t', 'ext4', '-b', '4096', '-m', '0', '-E', mke2fsOptions, file, `${megabytes}M`],
-    {
-      env: { PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` },
-    },
-  );
-}
 
 /** A sparse file. */
 async function makeSwapDisk(file: string, workloadMiB: number): Promise<void> {
@@ -216,6 +204,7 @@ export async function runLab(
     ...guest,
     ...frontEndResult(report),
     ...cleancacheResult(report),
+    ...driverResult(report),
     ...held,
     ...done,
     invariants_violated: violated,

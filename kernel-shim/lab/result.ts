@@ -43,6 +43,57 @@ export interface ServiceResult {
   invariants_violated: string;
 }
 
+/** How the driver talks to its device. An operation is a page put, got or flushed for a front end. */
+export interface DriverResult {
+  /** Stores that were reported as done before the service had them. */
+  staged_stores: number;
+  kicks_per_operation: number;
+  interrupts_per_operation: number;
+  /** Each operation's latency in the guest: within these nanoseconds, a power of two, half and 99 % of them took. */
+  latency_ns: Record<string, { count: number; p50: number; p99: number }>;
+}
+
+const latencyKinds = ['put', 'staged_put', 'copy', 'get', 'flush'] as const;
+
+/** The upper end of the histogram's bucket that `share` of the counts lie in or before. */
+function quantile(buckets: [from: number, count: number][], share: number): number {
+  const all = buckets.reduce((sum, [, count]) => sum + count, 0);
+  let seen = 0;
+  for (const [from, count] of buckets) {
+    seen += count;
+    if (seen >= all * share) return Math.max(1, from) * 2;
+  }
+  return 0;
+}
+
+export function driverResult(report: GuestReport): DriverResult {
+  const grew = (name: string) => report.growth(`virtio_tmem_${name}`);
+  const counted = [
+    'succ_stores',
+    'failed_stores',
+    'loads',
+    'invalidates',
+    'clean_puts',
+    'clean_hits',
+    'clean_misses',
+  ];
+  const operations = counted.reduce((sum, name) => sum + grew(name), 0);
+  const latencies = latencyKinds.map((kind) => {
+    const buckets = Object.entries(report.growths(`latency_${kind}_`))
+      .map(([from, count]): [number, number] => [Number(from), count])
+      .filter(([from, count]) => count > 0 && Number.isInteger(from))
+      .sort(([a], [b]) => a - b);
+    const count = buckets.reduce((sum, [, value]) => sum + value, 0);
+    return [kind, { count, p50: quantile(buckets, 0.5), p99: quantile(buckets, 0.99) }] as const;
+  });
+  return {
+    staged_stores: grew('staged_stores'),
+    kicks_per_operation: operations === 0 ? 0 : grew('kicks') / operations,
+    interrupts_per_operation: operations === 0 ? 0 : grew('interrupts') / operations,
+    latency_ns: Object.fromEntries(latencies.filter(([, { count }]) => count > 0)),
+  };
+}
+
 /** What the pages of files met in the guest's driver. */
 export interface CleancacheResult {
   clean_puts: number;
@@ -53,7 +104,12 @@ export interface CleancacheResult {
   clean_filtered: number;
 }
 
-export interface LabResult extends GuestResult, FrontEndResult, CleancacheResult, ServiceResult {
+export interface LabResult
+  extends GuestResult,
+    FrontEndResult,
+    CleancacheResult,
+    DriverResult,
+    ServiceResult {
   kernel: string;
   personality: string;
   /** The guest's `uname -r`. */

@@ -8,7 +8,7 @@ root=$(cd "$lab/../.." && pwd)
 
 # Debian packages, by what they are for.
 addon_packages=(g++ cmake ninja-build libc6-dev liblz4-dev libzstd-dev libxxhash-dev)
-test_packages=(doctest-dev)
+test_packages=(doctest-dev perl sparse)
 guest_packages=(gcc make flex bison bc libelf-dev cpio lz4 xz-utils e2fsprogs debian-archive-keyring)
 
 usage='build, start, guest, test or bench'

@@ -13,6 +13,8 @@ export const count = (value: number): string => value.toLocaleString('en-US');
 
 const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
+const microseconds = (ns: number): string => `${(ns / 1000).toFixed(1)} µs`;
+
 const percent = (part: number, whole: number): string =>
   whole === 0 ? '–' : `${((100 * part) / whole).toFixed(1)} %`;
 
@@ -79,6 +81,11 @@ export function formatResult(result: LabResult): string {
     `cleancache: ${count(result.clean_puts)} puts, ${count(result.clean_rejected)} not worth one, ` +
       `${count(result.clean_dropped)} dropped; ${count(result.clean_hits)} hits (${percent(result.clean_hits, asked)} of those asked), ` +
       `${count(result.clean_filtered)} misses without asking`,
+    ...Object.entries(result.latency_ns).map(([kind, { count: all, p50, p99 }]) => {
+      return `${kind}: ${count(all)}, half within ${microseconds(p50)}, 99 % within ${microseconds(p99)}`;
+    }),
+    `notifications: ${result.kicks_per_operation.toFixed(2)} an operation, interrupts: ${result.interrupts_per_operation.toFixed(3)}; ` +
+      `${count(result.staged_stores)} stores were not waited for`,
     result.invariants_violated === ''
       ? 'store invariants: hold'
       : `store invariants: ${result.invariants_violated}`,

@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { chooseAccelerator } from '../../kernel-shim/lab/accelerator.js';
 import { cacheFolder, makeArtefacts } from '../../kernel-shim/lab/artefacts.js';
+import { makeFileDisk } from '../../kernel-shim/lab/file-disk.js';
 import { GuestReport } from '../../kernel-shim/lab/guest-report.js';
 import { runGuest } from '../../kernel-shim/lab/machine.js';
+import type { Job } from '../../kernel-shim/lab/qemu.js';
 import { Service } from '../mock/service.js';
 import { qmp } from './qmp.js';
 
@@ -24,13 +26,18 @@ export interface DrivenGuest {
   console(): string;
   /** Cuts the guest off: for one that will not come to its end. */
   cutOff(): void;
+  /** What the guest has said in this life so far. */
+  report(): GuestReport;
   /** Boots it and follows it to its end. */
   run(): Promise<GuestReport>;
   close(): Promise<void>;
 }
 
 /** Everything but running it. `guest` is its section of the service's configuration. */
-export async function prepareGuest(guest: Record<string, string | number> = {}): Promise<DrivenGuest> {
+export async function prepareGuest(
+  guest: Record<string, string | number> = {},
+  job: Job = 'swap',
+): Promise<DrivenGuest> {
   const aborted = new AbortController();
   const { kernelFolder, initramfsPath, qemuCommand } = await makeArtefacts('5.10', aborted.signal);
   const service = await Service.start({ guests: { guest } });
@@ -40,6 +47,8 @@ export async function prepareGuest(guest: Record<string, string | number> = {}):
   const swapDiskPath = path.join(swapFolder, 'swap.raw');
   openSync(swapDiskPath, 'w', 0o600);
   truncateSync(swapDiskPath, (WORKLOAD_MIB + 64) * MEBIBYTE);
+  const fileDiskPath = path.join(swapFolder, 'files.raw');
+  if (job === 'files') await makeFileDisk(fileDiskPath, WORKLOAD_MIB + 64);
   const consolePath = path.join(folder, 'console.log');
   const qmpPath = path.join(folder, 'qmp.sock');
   const machine = {
@@ -53,6 +62,7 @@ export async function prepareGuest(guest: Record<string, string | number> = {}):
     consolePath,
   };
   const { accelerator } = await chooseAccelerator(cacheFolder(), machine);
+  let report = new GuestReport();
   const interferences = new Map<string, () => Promise<void>>();
   return {
     service,
@@ -61,17 +71,18 @@ export async function prepareGuest(guest: Record<string, string | number> = {}):
     pagesPut: async () => (await service.admin.guest('guest')).counters.putsGoodTotal,
     console: () => readFileSync(consolePath, 'latin1'),
     cutOff: () => aborted.abort(),
+    report: () => report,
     async run() {
-      let report = new GuestReport();
       let interference: Promise<void> | undefined;
       await runGuest({
         ...machine,
         accelerator,
         mode: 'run',
         swapDiskPath,
+        ...(job === 'files' && { fileDiskPath }),
         qmpPath,
         devicePath: service.socket('guest'),
-        workload: { megabytes: WORKLOAD_MIB, processes: 2, seed: 1 },
+        workload: { job, megabytes: WORKLOAD_MIB, processes: 2, stream: 0, seed: 1 },
         timeoutSeconds: 400,
         onLine(line) {
           if (line === 'up') report = new GuestReport(); // a new life

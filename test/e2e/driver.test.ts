@@ -38,7 +38,7 @@ function expectEveryPageRight(report: GuestReport): void {
   expect(report.failure).toBeUndefined();
   expect(report.result?.pages_corrupt).toBe(0);
   expect(report.result?.pages_checked).toBeGreaterThan(0);
-  for (const counter of ['lost_loads', 'bad_responses', 'flush_failures', 'refused_error'])
+  for (const counter of ['lost_loads', 'kept_stores', 'bad_responses', 'flush_failures', 'refused_error'])
     expect(report.counted(`virtio_tmem_${counter}`), counter).toBe(0);
 }
 
@@ -57,6 +57,40 @@ test(
     expectEveryPageRight(report);
     expect(report.counted('virtio_tmem_refused_timeout')).toBeGreaterThan(0);
     expect(report.counted('virtio_tmem_late_completions')).toBe(report.counted('virtio_tmem_timeouts'));
+    expect(complaintsIn(driven.console())).toEqual([]);
+  },
+  TEST_MS,
+);
+
+test(
+  'within the reserve stores are not waited for, and none is lost to a service that stalls',
+  async () => {
+    const driven = await prepareGuest({ reserve: '128MiB' });
+    guest = driven;
+    driven.at('fill', async () => {
+      await untilPut(driven, 1000);
+      process.kill(driven.service.pid, 'SIGSTOP');
+      await untilDiskIsWritten(driven);
+      process.kill(driven.service.pid, 'SIGCONT');
+    });
+    const report = await driven.run();
+    expectEveryPageRight(report);
+    expect(report.counted('virtio_tmem_staged_stores')).toBeGreaterThan(0);
+    expect(report.counted('virtio_tmem_refused_host')).toBe(0);
+    expect(complaintsIn(driven.console())).toEqual([]);
+  },
+  TEST_MS,
+);
+
+test(
+  'beyond the reserve stores are waited for, so that one that is refused goes to the disk',
+  async () => {
+    const driven = await prepareGuest({ reserve: '8MiB', limit: '24MiB' });
+    guest = driven;
+    const report = await driven.run();
+    expectEveryPageRight(report);
+    expect(report.counted('virtio_tmem_staged_stores')).toBeGreaterThan(0);
+    expect(report.counted('virtio_tmem_refused_host')).toBeGreaterThan(0);
     expect(complaintsIn(driven.console())).toEqual([]);
   },
   TEST_MS,

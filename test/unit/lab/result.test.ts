@@ -4,6 +4,7 @@ import { GuestReport } from '../../../kernel-shim/lab/guest-report.js';
 import {
   cleancacheResult,
   comparison,
+  driverResult,
   frontEndResult,
   guestResult,
   type LabResult,
@@ -38,6 +39,7 @@ const sound: LabResult = {
   ...guestResult(report(...lines), []),
   ...frontEndResult(report(...lines)),
   ...cleancacheResult(report(...lines)),
+  ...driverResult(report(...lines)),
   ...{ puts: 1000, gets: 900, flushes: 1000, refused: 0 },
   ...{
     same_filled: 15,
@@ -68,6 +70,24 @@ describe('the result of a run', () => {
     expect(sound.swap_disk_writes).toBe(4);
     expect(sound.succ_stores).toBe(1000);
     expect(sound.loads).toBe(0);
+  });
+
+  test('latencies are read off the histograms, requests against operations', () => {
+    const driver = driverResult(
+      report(
+        'counters before',
+        'counter latency_put_1024 5',
+        'counters after',
+        'counter virtio_tmem_succ_stores 100',
+        'counter virtio_tmem_kicks 50',
+        'counter virtio_tmem_interrupts 1',
+        'counter latency_put_1024 60',
+        'counter latency_put_8192 44',
+        'counter latency_put_65536 1',
+      ),
+    );
+    expect(driver).toMatchObject({ kicks_per_operation: 0.5, interrupts_per_operation: 0.01 });
+    expect(driver.latency_ns).toEqual({ put: { count: 100, p50: 2048, p99: 16384 } });
   });
 
   test('a guest that could not do its work, or said nothing, has none', () => {
