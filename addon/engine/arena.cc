@@ -1,12 +1,17 @@
 #include "engine/arena.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <string>
 #include <system_error>
+
+#include "engine/store.h"
 
 namespace tmemd {
 
@@ -14,32 +19,63 @@ namespace {
 
 [[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
+[[noreturn]] void closeAndFail(int fd, const char* what) {
+  int error = errno;
+  close(fd);
+  errno = error;
+  fail(what);
+}
+
 }  // namespace
 
-Arena::Arena(uint64_t sizeBytes) : sizeBytes_(sizeBytes) {
-  fd_ = memfd_create("tmemd-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd_ < 0) fail("memfd_create of the arena");
-  if (ftruncate(fd_, static_cast<off_t>(sizeBytes)) != 0) {
-    int error = errno;
-    close(fd_);
-    errno = error;
-    fail("ftruncate of the arena");
+Arena::Arena(int fd, uint64_t sizeBytes) {
+  if (fd < 0) {
+    fd_ = memfd_create("tmemd-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd_ < 0) fail("memfd_create of the arena");
+  } else {
+    openLocked(fd);
+    if (sizeBytes_ != 0) {
+      close(fd_);
+      throw AttachError("arena: the file for a new one is not empty");
+    }
   }
-  // Nobody can truncate it under us.
+  sizeBytes_ = sizeBytes;
+  if (ftruncate(fd_, static_cast<off_t>(sizeBytes)) != 0) closeAndFail(fd_, "ftruncate of the arena");
+  map();
+}
+
+Arena::Arena(int fd) {
+  openLocked(fd);
+  if (sizeBytes_ > 0) map();
+}
+
+// A lock belongs to an open file, which copies of a descriptor share: so the file is
+// opened anew. The lock goes when the process does.
+void Arena::openLocked(int fd) {
+  std::string path = "/proc/self/fd/" + std::to_string(fd);
+  fd_ = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd_ < 0) fail("open of the arena's file");
+  if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) closeAndFail(fd_, "flock of the arena");
+    close(fd_);
+    throw AttachError("arena: another store has it");
+  }
+  struct stat status;
+  if (fstat(fd_, &status) != 0) closeAndFail(fd_, "fstat of the arena");
+  sizeBytes_ = static_cast<uint64_t>(status.st_size);
+}
+
+void Arena::map() {
+  // Nobody can truncate it under us, where the file allows seals.
   fcntl(fd_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-  void* base = mmap(nullptr, sizeBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd_, 0);
-  if (base == MAP_FAILED) {
-    int error = errno;
-    close(fd_);
-    errno = error;
-    fail("mmap of the arena");
-  }
+  void* base = mmap(nullptr, sizeBytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd_, 0);
+  if (base == MAP_FAILED) closeAndFail(fd_, "mmap of the arena");
   base_ = static_cast<std::byte*>(base);
-  madvise(base_, sizeBytes, MADV_DONTDUMP);
+  madvise(base_, sizeBytes_, MADV_DONTDUMP);
 }
 
 Arena::~Arena() {
-  munmap(base_, sizeBytes_);
+  if (base_) munmap(base_, sizeBytes_);
   close(fd_);
 }
 
@@ -56,6 +92,17 @@ void Arena::populate(uint64_t offset, uint64_t lengthBytes) {
 #else
   (void)offset, (void)lengthBytes;
 #endif
+}
+
+uint64_t Arena::nextFilled(uint64_t offset) const {
+  off_t found = lseek(fd_, static_cast<off_t>(offset), SEEK_DATA);
+  if (found >= 0) return static_cast<uint64_t>(found);
+  return errno == ENXIO ? sizeBytes_ : offset;  // a file system that cannot tell: all of it
+}
+
+uint64_t Arena::nextHole(uint64_t offset) const {
+  off_t found = lseek(fd_, static_cast<off_t>(offset), SEEK_HOLE);
+  return found > static_cast<off_t>(offset) ? static_cast<uint64_t>(found) : sizeBytes_;
 }
 
 }  // namespace tmemd

@@ -238,6 +238,39 @@ Loc Bin::store(const EncodedPage& page) {
   return makeLoc(span, index);
 }
 
+void Bin::adopt(SpanNumber span, std::span<const uint32_t> counts) {
+  SpinGuard guard(lock_);
+  SpanHeader& head = table_.header(span);
+  uint32_t end = sizeof(SpanHeader) / 8;
+  uint32_t liveUnits = 0;
+  uint32_t liveBlocks = 0;
+  uint32_t freeHead = 0;
+  for (uint32_t i = static_cast<uint32_t>(counts.size()); i-- > 0;) {
+    auto entry = table_.entry(span, i);
+    if (counts[i] == 0) {
+      entry.store(makeEntry(0, freeHead, 1, Codec::kLz4, 0), std::memory_order_relaxed);
+      freeHead = i + 1;
+      continue;
+    }
+    Entry e = withReferences(entry.load(std::memory_order_relaxed), counts[i]);
+    entry.store(e, std::memory_order_relaxed);
+    uint32_t units = unitsFor(entryLength(e)) + prefixUnits();
+    end = std::max(end, entryOffsetUnits(e) + units);
+    liveUnits += units;
+    liveBlocks++;
+    sums_.count(e, units, 1);
+  }
+  head.blockCount = static_cast<uint16_t>(counts.size());
+  head.dataEndUnits = static_cast<uint16_t>(end);
+  head.liveUnits = static_cast<uint16_t>(liveUnits);
+  head.liveBlocks = static_cast<uint16_t>(liveBlocks);
+  head.freeHead = static_cast<uint16_t>(freeHead);
+  spanCount_.fetch_add(1, std::memory_order_relaxed);
+  liveBlocks_.fetch_add(liveBlocks, std::memory_order_relaxed);
+  table_.adopt(quota_);
+  link(head, listFor(head));
+}
+
 bool Bin::tryShare(Loc loc, bool* saturated) {
   *saturated = false;
   SpinGuard guard(lock_);

@@ -50,6 +50,13 @@ class Bin {
   // have room: evict and try again.
   Loc store(const EncodedPage& page);
 
+  // Takes over a span a killed process left: the entries that `counts` says are named,
+  // and how often, each at most kMaxReferences. At least one is; all lie inside the span.
+  void adopt(SpanNumber span, std::span<const uint32_t> counts);
+
+  // After a recovery that failed: forgets its spans, so that the arena stays as it is.
+  void abandon() { spanCount_.store(0, std::memory_order_relaxed); }
+
   // One more reference, if `loc` is a block of this bin with fewer than the most.
   // Otherwise false; *saturated tells the two apart.
   bool tryShare(Loc loc, bool* saturated);

@@ -63,4 +63,30 @@ void CellSlab::free(CellRef ref) {
   }
 }
 
+void CellSlab::adopt(SpanNumber span) {
+  SpinGuard guard(lock_);
+  SpanHeader& head = table_.header(span);
+  head.list = 0;
+  head.blockCount = static_cast<uint16_t>(cellsPerSpan(cellBytes_));
+  head.liveBlocks = 0;
+  head.freeHead = 0;
+  for (uint32_t cell = head.blockCount; cell-- > 0;) {
+    uint32_t* at = words(makeCellRef(span, cell));
+    if (at[0] != 0) {
+      head.liveBlocks++;
+      continue;
+    }
+    at[1] = head.freeHead;
+    head.freeHead = static_cast<uint16_t>(cell + 1);
+  }
+  table_.adopt(quota_);
+  if (head.liveBlocks == 0) {
+    table_.release(span, quota_);
+    return;
+  }
+  spanCount_.fetch_add(1, std::memory_order_relaxed);
+  liveCells_.fetch_add(head.liveBlocks, std::memory_order_relaxed);
+  if (head.freeHead) link(head);
+}
+
 }  // namespace tmemd

@@ -25,6 +25,13 @@ class CellSlab {
 
   // A cell whose bytes are 0; none (0) when the budget has no room.
   CellRef allocate();
+  // Takes over a span a killed process left: the cells whose first word is not 0.
+  void adopt(SpanNumber span);
+  // After a recovery that failed: forgets its spans, so that the arena stays as it is.
+  void abandon() {
+    spanCount_.store(0, std::memory_order_relaxed);
+    liveCells_.store(0, std::memory_order_relaxed);
+  }
   // The cell must read as unused (first word 0).
   void free(CellRef ref);
 

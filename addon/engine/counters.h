@@ -37,7 +37,8 @@ namespace tmemd {
   X(sameFilledPages)        /* of pages: kept as a value */                    \
   X(sharedPages)            /* of pages: a reference to another key's bytes */ \
   X(compressedPages)        /* of pages: the first to store its bytes, LZ4 or better */ \
-  X(rawPages)               /* of pages: the first to store its bytes, as they are */
+  X(rawPages)               /* of pages: the first to store its bytes, as they are */ \
+  X(damagedPages)           /* of pages: found damaged by a recovery, so CORRUPT */
 
 struct OperationCounters {
 #define X(name) uint64_t name = 0;

@@ -16,6 +16,7 @@
 #include "engine/codec.h"
 #include "engine/counters.h"
 #include "engine/page_map.h"
+#include "engine/records.h"
 #include "engine/store.h"
 
 namespace tmemd {
@@ -115,7 +116,9 @@ struct Guest {
   std::atomic<uint64_t> limitPages;
   std::atomic<bool> frozen;
 
+  GuestRecords::Handle record;
   uint64_t sessionId = 0;  // 0: none open
+  uint16_t epoch = 0;      // of the session: see GuestSettings
   std::vector<std::unique_ptr<Pool>> pools;  // by id modulo maxPools
   std::vector<uint64_t> nextPoolId;          // for each place
   OperationCounters destroyed{};             // totals of pools that are gone

@@ -85,39 +85,70 @@ void PageMap::Shard::growLeaves() {
 
 CellRef PageMap::Shard::makeObject(uint64_t hash, uint32_t pool, const uint64_t oid[3], Slabs slabs) {
   if (CellRef found = findObject(hash, pool, oid)) return found;
-  if (objectCount_ >= objects_.size()) growObjects(*map_);
   CellRef ref = slabs.objects.allocate();
   if (!ref) return 0;
   Object& made = object(ref);
   std::memcpy(made.oid, oid, sizeof made.oid);
-  CellRef& head = objects_[bucketOf(hash, objects_.size())];
-  made.next = head;
-  head = ref;
-  objectCount_++;
-  // release: recovery takes a cell with a tag for an object with a name.
-  std::atomic_ref<uint32_t>(made.poolTag).store(pool + 1, std::memory_order_release);
+  made.poolTag = pool + 1;
+  linkObject(hash, ref);
+  // release: recovery takes a cell with a check for an object with a name.
+  std::atomic_ref<uint32_t>(made.check).store(table_->check().ofObject(ref, pool + 1, oid),
+                                              std::memory_order_release);
   return ref;
 }
 
 CellRef PageMap::Shard::makeLeaf(CellRef objectRef, uint32_t number, Slabs slabs) {
   if (CellRef found = findLeaf(objectRef, number)) return found;
-  if (leafCount_ >= leaves_.size()) growLeaves();
   CellRef ref = slabs.leaves.allocate();
   if (!ref) return 0;
   Leaf& made = leaf(ref);
-  Object& parent = object(objectRef);
   made.number = number;
+  made.object = objectRef;
+  linkLeaf(ref, objectRef);
+  // release: recovery takes a cell with a check for a leaf with a name.
+  std::atomic_ref<uint32_t>(made.nameCheck).store(table_->check().ofLeafName(ref, objectRef, number),
+                                                  std::memory_order_release);
+  return ref;
+}
+
+void PageMap::Shard::linkObject(uint64_t hash, CellRef ref) {
+  if (objectCount_ >= objects_.size()) growObjects(*map_);
+  CellRef& head = objects_[bucketOf(hash, objects_.size())];
+  object(ref).next = head;
+  head = ref;
+  objectCount_++;
+}
+
+void PageMap::Shard::linkLeaf(CellRef ref, CellRef objectRef) {
+  if (leafCount_ >= leaves_.size()) growLeaves();
+  Leaf& made = leaf(ref);
+  Object& parent = object(objectRef);
+  made.previousOfObject = 0;
   made.nextOfObject = parent.firstLeaf;
   if (parent.firstLeaf) leaf(parent.firstLeaf).previousOfObject = ref;
   parent.firstLeaf = ref;
   parent.leafCount++;
-  CellRef& head = leaves_[bucketOf(leafHash(objectRef, number), leaves_.size())];
+  CellRef& head = leaves_[bucketOf(leafHash(objectRef, made.number), leaves_.size())];
   made.next = head;
   head = ref;
   leafCount_++;
-  // release: recovery takes a cell with an object for a leaf with a number.
-  std::atomic_ref<uint32_t>(made.object).store(objectRef, std::memory_order_release);
-  return ref;
+}
+
+bool PageMap::Shard::adoptObject(uint64_t hash, CellRef ref) {
+  Object& found = object(ref);
+  if (findObject(hash, found.poolTag - 1, found.oid)) return false;
+  found.pages = 0;
+  found.firstLeaf = 0;
+  found.leafCount = 0;
+  linkObject(hash, ref);
+  return true;
+}
+
+bool PageMap::Shard::adoptLeaf(CellRef ref) {
+  Leaf& found = leaf(ref);
+  if (findLeaf(found.object, found.number)) return false;
+  linkLeaf(ref, found.object);
+  return true;
 }
 
 void PageMap::Shard::removeLeaf(CellRef ref, Slabs slabs) {
@@ -131,7 +162,7 @@ void PageMap::Shard::removeLeaf(CellRef ref, Slabs slabs) {
   if (gone.nextOfObject) leaf(gone.nextOfObject).previousOfObject = gone.previousOfObject;
   parent.leafCount--;
   leafCount_--;
-  std::atomic_ref<uint32_t>(gone.object).store(0, std::memory_order_release);
+  retire(gone);
   slabs.leaves.free(ref);
 }
 
@@ -142,7 +173,7 @@ void PageMap::Shard::removeObject(uint64_t hash, CellRef ref, Slabs slabs) {
   while (*link != ref) link = &object(*link).next;
   *link = gone.next;
   objectCount_--;
-  std::atomic_ref<uint32_t>(gone.poolTag).store(0, std::memory_order_release);
+  retire(gone);
   slabs.objects.free(ref);
 }
 

@@ -2,7 +2,7 @@
 //
 // An object is found by its name, a leaf by its object and number, each through
 // a hash table of bucket heads that chain through the cells. The tables only
-// point at what the arena holds, and are rebuilt from it. They are split into
+// point at what the arena holds; recovery (recovery.cc) rebuilds them from it. They are split into
 // shards by the object's name; a shard's lock guards its tables and the objects,
 // leaves and slots found through them.
 //
@@ -40,6 +40,9 @@ class PageMap {
     // As above, made when missing; 0 when no cell could be had.
     CellRef makeObject(uint64_t hash, uint32_t pool, const uint64_t oid[3], Slabs slabs);
     CellRef makeLeaf(CellRef object, uint32_t number, Slabs slabs);
+    // Takes over cells a killed process left. False when the map holds the like already.
+    bool adoptObject(uint64_t hash, CellRef object);
+    bool adoptLeaf(CellRef leaf);
     // Unlinks and frees an empty leaf.
     void removeLeaf(CellRef leaf, Slabs slabs);
     // Unlinks and frees an object without leaves.
@@ -74,6 +77,8 @@ class PageMap {
     friend class PageMap;
     static size_t bucketOf(uint64_t hash, size_t buckets) { return (hash >> 8) & (buckets - 1); }
     static uint64_t leafHash(CellRef object, uint32_t number);
+    void linkObject(uint64_t hash, CellRef object);
+    void linkLeaf(CellRef leaf, CellRef object);
     void growObjects(const PageMap& map);
     void growLeaves();
     // To a power of two heads, when the capacity has room; else chains grow longer.

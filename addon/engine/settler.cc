@@ -5,12 +5,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
 namespace tmemd {
 
-Settler::Settler(Store::Impl& store) : store_(store), wakeFd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+Settler::Settler(Store::Impl& store, bool refillIndex)
+    : store_(store), refilling_(refillIndex), wakeFd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (wakeFd_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd of the background thread");
   thread_ = std::thread([this] { run(); });
   store_.table.setTended([this] { wake(); });
@@ -112,11 +114,13 @@ void Settler::run() {
 bool Settler::beginWalk(bool forced) {
   cursor_ = {};
   uint32_t draining = 0;
+  if (refilling_) return true;
   forEachGuest([&](Guest& guest) { draining += guest.group.bin.beginDraining(); });
   return forced || draining > 0;
 }
 
 void Settler::endWalk() {
+  refilling_ = false;
   forEachGuest([](Guest& guest) { guest.group.bin.endDraining(); });
 }
 
@@ -148,6 +152,10 @@ bool Settler::walkBucket(Guest& guest, const Store::Impl::SettlePolicy* policy, 
     }
   }
   for (Store::Impl::LeafName name : leaves_) {
+    if (refilling_) {
+      if (!store_.reindexLeaf(context_, guest, shard, name, until)) return false;
+      continue;
+    }
     if (!store_.settleLeaf(context_, encoder_, guest, shard, name, policy, until)) return false;
   }
   return true;
@@ -168,6 +176,41 @@ void Settler::settleNow(const Store::Impl::SettlePolicy* policy) {
   store_.table.beginTendingRound();  // what is dirty now lay idle between the two
   while (store_.table.tend()) {
   }
+}
+
+bool Store::Impl::reindexLeaf(WorkerContext& context, Guest& guest, PageMap::Shard& shard, LeafName name,
+                              SettleClock::time_point until) {
+  CodecScratch& codec = context.scratch().codec;
+  for (uint32_t slot = 0; slot < kLeafSlots; slot++) {
+    if (SettleClock::now() >= until) return false;
+    uint32_t value;
+    {
+      SpinGuard guard(shard.lock);
+      CellRef ref = shard.findLeaf(name.object, name.number);
+      if (!ref) return true;
+      value = shard.leaf(ref).slot[slot];
+      if (!isBlock(value)) continue;
+      uint32_t bin = table.binOf(spanOf(value));
+      if (bin != guest.group.bin.id() && bin != guest.reserveBin.id()) continue;
+      table.pin(spanOf(value));
+    }
+    Loc loc = value & ~kSharedBit;
+    std::byte* base = table.bytes(spanOf(loc));
+    Entry entry = SpanTable::entryAt(base, entryOf(loc)).load(std::memory_order_relaxed);
+    // Blocks of one repeated word are never looked up.
+    bool intact = entryLength(entry) != sizeof(uint64_t) &&
+                  decodePage(codec, hash, entry, base + entryOffsetUnits(entry) * 8, codec.page);
+    table.unpin(spanOf(loc));
+    if (!intact) continue;
+    uint64_t contentHash = options.weakHashForTest ? 1 : PageHash::content(hash.page(codec.page), guest.group.salt);
+    std::array<Loc, DedupIndex::kCandidatesMax> candidates;
+    uint32_t count = index.find(contentHash, candidates);
+    // One that went meanwhile leaves a stale entry, as many do.
+    if (std::find(candidates.begin(), candidates.begin() + count, loc) == candidates.begin() + count) {
+      index.insert(contentHash, loc, 0);
+    }
+  }
+  return true;
 }
 
 bool Store::Impl::settleLeaf(WorkerContext& context, SettlingEncoder& encoder, Guest& guest, PageMap::Shard& shard,

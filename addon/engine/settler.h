@@ -5,6 +5,8 @@
 //   settling    recompresses pages that have not been touched for a while: first LZ4
 //               searched harder (same decoder, quicker gets), later zstd
 //
+// After a recovery its first walk puts every block into the dedup index.
+//
 // It walks the slots of all guests, inside the gate of the guest it is at, so whatever
 // stops page operations stops it too. A page is verified, decoded and stored anew with
 // its span pinned and no lock held; then, if its slot still holds what it held, one
@@ -27,7 +29,8 @@ namespace tmemd {
 
 class Settler {
  public:
-  explicit Settler(Store::Impl& store);
+  // With `refillIndex`, duplicates of the pages already there are not known yet.
+  Settler(Store::Impl& store, bool refillIndex);
   ~Settler();
   Settler(const Settler&) = delete;
   Settler& operator=(const Settler&) = delete;
@@ -69,6 +72,7 @@ class Settler {
   std::mutex walking_;  // the thread's walk or settleNow's; guards cursor_ and the above
   Cursor cursor_;
   std::vector<Store::Impl::LeafName> leaves_;  // of the bucket in hand
+  bool refilling_;  // the first walk after a recovery is not done
 
   const int wakeFd_;
   std::atomic<bool> stop_{false};

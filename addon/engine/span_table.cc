@@ -8,20 +8,7 @@ namespace tmemd {
 
 namespace {
 
-constexpr uint64_t kHostPageBytes = 4096;
-
-uint64_t roundUp(uint64_t bytes, uint64_t unit) { return (bytes + unit - 1) / unit * unit; }
-
-// Frames that fit beside superblock and table. Frame and span 0 are never used,
-// so that 0 can mean none; their frame is not part of the file.
-uint32_t framesFor(uint64_t capacityBytes) {
-  uint64_t frames = (capacityBytes - kSuperblockBytes) / (kSpanBytes + sizeof(SpanSlot));
-  while (kSuperblockBytes + roundUp((frames + 1) * sizeof(SpanSlot), kHostPageBytes) + frames * kSpanBytes >
-         capacityBytes) {
-    frames--;
-  }
-  return static_cast<uint32_t>(std::min<uint64_t>(frames, kMaxSpans - 1));
-}
+constexpr uint64_t roundUp(uint64_t bytes, uint64_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 // The state of a free span whose frame still holds bytes of its last owner: that
 // one may have it back as it is. Cells must read as zeros, so slabs never match.
@@ -31,26 +18,53 @@ uint32_t formerly(SpanKind kind, uint32_t binId) {
                 : static_cast<uint32_t>(SpanKind::kFree);
 }
 
-uint64_t tableBytes(uint32_t spanCount) {
+}  // namespace
+
+// Frames that fit beside superblock and table. Frame and span 0 are never used,
+// so that 0 can mean none; their frame is not part of the file.
+uint32_t SpanTable::framesFor(uint64_t capacityBytes) {
+  uint64_t frames = (capacityBytes - kSuperblockBytes) / (kSpanBytes + sizeof(SpanSlot));
+  while (kSuperblockBytes + roundUp((frames + 1) * sizeof(SpanSlot), kHostPageBytes) + frames * kSpanBytes >
+         capacityBytes) {
+    frames--;
+  }
+  return static_cast<uint32_t>(std::min<uint64_t>(frames, kMaxSpans - 1));
+}
+
+uint64_t SpanTable::tableBytes(uint32_t spanCount) {
   return roundUp(uint64_t{spanCount} * sizeof(SpanSlot), kHostPageBytes);
 }
 
-}  // namespace
+uint64_t SpanTable::fileBytesFor(uint64_t capacityBytes) {
+  uint32_t frames = framesFor(capacityBytes);
+  return kSuperblockBytes + tableBytes(frames + 1) + uint64_t{frames} * kSpanBytes;
+}
 
-SpanTable::SpanTable(uint64_t capacityBytes)
-    : capacityBytes_(capacityBytes),
-      arena_(kSuperblockBytes + tableBytes(framesFor(capacityBytes) + 1) +
-             uint64_t{framesFor(capacityBytes)} * kSpanBytes) {
-  spanCount_ = framesFor(capacityBytes) + 1;
-  slots_ = reinterpret_cast<SpanSlot*>(arena_.at(kSuperblockBytes));
-  frames_ = arena_.at(kSuperblockBytes + tableBytes(spanCount_));
-  budgetFrames_ = spanCount_ - 1 - kSpareSpans;
-  dirty_.reserve(kIdleFramesMax + 1);
+SpanTable::SpanTable(uint64_t capacityBytes, uint64_t secret, int fd)
+    : capacityBytes_(capacityBytes), arena_(fd, fileBytesFor(capacityBytes)), check_(secret) {
+  lay();
+  Superblock& block = *reinterpret_cast<Superblock*>(arena_.at(0));
+  Superblock made{kArenaMagic,  kArenaVersion,  kSpanBytes, capacityBytes, arena_.sizeBytes(),
+                  spanCount_, sizeof(Leaf), secret,     0};
+  made.check = Check::ofSuperblock(made);
+  made.magic = 0;
+  block = made;
   for (SpanNumber span = 1; span <= kSpareSpans; span++) {
     slots_[span].frame.store(span - 1, std::memory_order_relaxed);
     spares_.push_back(span);
   }
   highestUsed_ = kSpareSpans;
+  // release: an arena with the magic word is ready to be recovered.
+  std::atomic_ref<uint64_t>(block.magic).store(kArenaMagic, std::memory_order_release);
+}
+
+// Where things are, from the capacity.
+void SpanTable::lay() {
+  spanCount_ = framesFor(capacityBytes_) + 1;
+  slots_ = reinterpret_cast<SpanSlot*>(arena_.at(kSuperblockBytes));
+  frames_ = arena_.at(kSuperblockBytes + tableBytes(spanCount_));
+  budgetFrames_ = spanCount_ - 1 - kSpareSpans;
+  dirty_.reserve(kIdleFramesMax + 1);
 }
 
 uint64_t SpanTable::fixedBytes() const {
@@ -103,8 +117,10 @@ SpanNumber SpanTable::take(SpanKind kind, uint32_t binId, FrameQuota* quota) {
   head.kind = kind;
   head.owner = binId;
   head.dataEndUnits = sizeof(SpanHeader) / 8;
+  // release: recovery takes a frame whose header checks for the span's.
+  std::atomic_ref<uint32_t>(head.check).store(check().ofSpan(span, kind, binId), std::memory_order_release);
   slots_[span].bin.store(binId, std::memory_order_relaxed);
-  // release: recovery, and readers of a reference published later, see the header.
+  // release: readers of a reference published later see the header.
   slots_[span].state.store(static_cast<uint32_t>(kind), std::memory_order_release);
   return span;
 }
@@ -122,6 +138,7 @@ void SpanTable::release(SpanNumber span, FrameQuota* quota) {
   uint32_t binId = slots_[span].bin.load(std::memory_order_relaxed);
   slots_[span].bin.store(0, std::memory_order_relaxed);
   slots_[span].state.store(formerly(kind, binId), std::memory_order_release);
+  invalidate(bytes(span));
   endExclusive(span);
   SpinGuard guard(lock_);
   if (quota) quota->heldFrames--;
@@ -267,10 +284,11 @@ SpanNumber SpanTable::takeSpare() {
 void SpanTable::swapFrames(SpanNumber span, SpanNumber spare) {
   uint32_t old = slots_[span].frame.load(std::memory_order_relaxed);
   uint32_t packed = slots_[spare].frame.load(std::memory_order_relaxed);
-  // release: the packed image is complete before it is the span. A crash
-  // between the two stores leaves `old` unnamed; recovery hands it out again.
+  // release: the packed image is complete before it is the span. Between the two
+  // stores no span has the frame `old`; recovery gives it out again.
   slots_[span].frame.store(packed, std::memory_order_release);
   slots_[spare].frame.store(old, std::memory_order_release);
+  invalidate(bytes(spare));
 }
 
 void SpanTable::returnSpare(SpanNumber spare) {

@@ -12,6 +12,11 @@
 // A quota's frames up to `reserved` are set aside for it, used or not, so taking
 // one of those cannot fail. `borrowed` pays for tables outside the arena.
 //
+// Recovery. A span a killed process left is the frame whose header names it and
+// checks, if the table names that frame for it. Of two frames whose headers name one
+// span, as packing leaves them, the table says which; a span whose frame the table
+// names for another was damaged. All other frames are given back.
+//
 // Pins. Whoever reads a block pins its span; whoever packs or frees a span takes
 // it exclusively, which is only ever tried, never waited for.
 #ifndef TMEMD_ENGINE_SPAN_TABLE_H_
@@ -20,9 +25,12 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "engine/arena.h"
+#include "engine/check.h"
 #include "engine/layout.h"
 #include "engine/sync.h"
 
@@ -36,7 +44,12 @@ struct FrameQuota {
 
 class SpanTable {
  public:
-  explicit SpanTable(uint64_t capacityBytes);
+  // A new arena, in the empty file `fd` or, with -1, in memory of its own.
+  SpanTable(uint64_t capacityBytes, uint64_t secret, int fd);
+  // The arena in the file `fd`. Throws AttachError.
+  explicit SpanTable(int fd);
+  SpanTable(const SpanTable&) = delete;
+  SpanTable& operator=(const SpanTable&) = delete;
 
   static constexpr uint64_t kMinimumCapacityBytes = 1 << 20;
   static constexpr uint32_t kSpareSpans = 2;
@@ -45,6 +58,11 @@ class SpanTable {
   SpanNumber take(SpanKind kind, uint32_t binId, FrameQuota* quota);
   // The span must be exclusively held or never shared; ends the hold.
   void release(SpanNumber span, FrameQuota* quota);
+
+  // The spans that were found, after recovery; each is then released, or adopted by the
+  // bin or slab that owns it.
+  std::vector<SpanNumber> takeFound() { return std::exchange(found_, {}); }
+  void adopt(FrameQuota* quota);
 
   // Sets aside `frames` for a quota; false and unchanged when they do not fit now.
   bool reserve(FrameQuota& quota, uint64_t frames);
@@ -58,6 +76,9 @@ class SpanTable {
   std::byte* bytes(SpanNumber span) const {
     return frames_ + uint64_t{slots_[span].frame.load(std::memory_order_relaxed)} * kSpanBytes;
   }
+  uint64_t capacityBytes() const { return capacityBytes_; }
+  uint64_t secret() const { return superblock().secret; }
+  const Check& check() const { return *check_; }
   SpanHeader& header(SpanNumber span) const { return *reinterpret_cast<SpanHeader*>(bytes(span)); }
   std::atomic_ref<Entry> entry(SpanNumber span, uint32_t index) const { return entryAt(bytes(span), index); }
   static std::atomic_ref<Entry> entryAt(std::byte* spanBytes, uint32_t index) {
@@ -91,6 +112,7 @@ class SpanTable {
   // A spare to build a packed image in; 0 when others have them all. Then either
   // swapFrames and returnSpare, or only the latter.
   SpanNumber takeSpare();
+  // The spare's frame, which holds the span's bytes of before, is nobody's after it.
   void swapFrames(SpanNumber span, SpanNumber spare);
   void returnSpare(SpanNumber spare);
 
@@ -127,6 +149,18 @@ class SpanTable {
   static constexpr size_t kWarmFramesMax = 64;
   static constexpr uint64_t kWarmShare = 192;  // of the frames taken, one in so many
 
+  const Superblock& superblock() const { return *reinterpret_cast<const Superblock*>(arena_.at(0)); }
+  static uint32_t framesFor(uint64_t capacityBytes);
+  static uint64_t tableBytes(uint32_t spanCount);
+  static uint64_t fileBytesFor(uint64_t capacityBytes);
+  static constexpr uint64_t kHostPageBytes = 4096;
+  void lay();
+  void readSuperblock();
+  void findSpans();
+  void giveFramesOut(uint32_t frameCount);
+  static void invalidate(std::byte* frame) {
+    std::atomic_ref<uint32_t>(reinterpret_cast<SpanHeader*>(frame)->check).store(0, std::memory_order_release);
+  }
   uint64_t borrowedFrames() const { return (borrowedBytes_ + kSpanBytes - 1) / kSpanBytes; }
   SpanNumber freshSpan();
   void punch(SpanNumber span);
@@ -134,8 +168,10 @@ class SpanTable {
   size_t warmTarget() const;
   uint64_t fixedBytes() const;
 
-  const uint64_t capacityBytes_;
+  uint64_t capacityBytes_;
   Arena arena_;
+  std::optional<Check> check_;
+  std::vector<SpanNumber> found_;
   SpanSlot* slots_;
   std::byte* frames_;
   uint32_t spanCount_;     // numbers 1 .. spanCount_-1 are usable, spares included

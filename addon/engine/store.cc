@@ -44,23 +44,28 @@ WorkerContext::~WorkerContext() = default;
 std::byte* WorkerContext::page() { return scratch_->codec.page; }
 
 Store::Store(const StoreOptions& options) : impl_(std::make_unique<Impl>(checked(options))) {}
+Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Store::~Store() = default;
 
 uint64_t Store::minimumCapacityBytes() { return SpanTable::kMinimumCapacityBytes; }
 
 Store::Impl::Impl(const StoreOptions& storeOptions)
     : options(storeOptions),
-      table(storeOptions.capacityBytes),
-      hash(storeOptions.hashSecret ? *storeOptions.hashSecret : randomNonZero()),
-      index(table) {
-  if (options.backgroundSettling) settler = std::make_unique<Settler>(*this);
+      table(storeOptions.capacityBytes, storeOptions.hashSecret ? *storeOptions.hashSecret : randomNonZero(),
+            storeOptions.arenaFd),
+      hash(table.secret()),
+      index(table),
+      records(table) {
+  if (options.backgroundSettling) settler = std::make_unique<Settler>(*this, false);
 }
 
 Store::Impl::~Impl() {
   settler.reset();
   for (GuestPlace& at : places) {
     if (!at.guest) continue;
+    records.leave(at.guest->record);
     dropPages(*at.guest, nullptr);
+    records.remove(at.guest->record);
     at.guest.reset();
   }
 }
@@ -78,9 +83,15 @@ DedupGroup* Store::Impl::joinGroup(const std::string& name) {
       if (group->name == name) return group.get();
     }
   }
-  uint32_t id = newBinId();
-  groups.push_back(std::make_unique<DedupGroup>(name, randomNonZero(), table, id));
-  bins[id].store(&groups.back()->bin, std::memory_order_release);
+  return groupWithBin(newBinId(), name);
+}
+
+DedupGroup* Store::Impl::groupWithBin(uint32_t binId, const std::string& name) {
+  for (auto& group : groups) {
+    if (group->bin.id() == binId) return group.get();
+  }
+  groups.push_back(std::make_unique<DedupGroup>(name, randomNonZero(), table, binId));
+  bins[binId].store(&groups.back()->bin, std::memory_order_release);
   return groups.back().get();
 }
 
@@ -108,6 +119,11 @@ void Store::Impl::validateLimits(const GuestOptions& guest) const {
 
 void Store::Impl::validate(const GuestOptions& guest) const {
   validateLimits(guest);
+  for (const std::string* name : {&guest.name, &guest.dedupGroup}) {
+    if (name->size() <= kNameBytesMax) continue;
+    throw ConfigError("guest " + guest.name + ": a name of " + std::to_string(name->size()) +
+                      " bytes: allowed are up to " + std::to_string(kNameBytesMax));
+  }
   if (guest.maxPools < 1) throw ConfigError("guest " + guest.name + ": maxPools 0: allowed are 1 to 65535");
   constexpr uint64_t kPagesMax = uint64_t{kMaxSpans} * Bin::kWorstCaseBlocks;
   uint64_t pages = std::min(guest.persistentReservePages, kPagesMax);
@@ -133,6 +149,48 @@ void Store::Impl::setReserve(Guest& guest) {
   }
 }
 
+// Not published: the guest is not there for a recovery yet.
+void Store::Impl::writeRecord(Guest& guest, const GuestOptions& given) {
+  GuestIdentity identity{};
+  std::copy(given.name.begin(), given.name.end(), identity.name);
+  std::copy(given.dedupGroup.begin(), given.dedupGroup.end(), identity.group);
+  identity.nameBytes = static_cast<uint16_t>(given.name.size());
+  identity.groupBytes = static_cast<uint16_t>(given.dedupGroup.size());
+  identity.reservePages = given.persistentReservePages;
+  identity.groupBin = guest.group.bin.id();
+  identity.reserveBin = guest.reserveBin.id();
+  identity.ephemeralBin = guest.ephemeralBin.id();
+  identity.numaNode = given.numaNode;
+  identity.maxPools = given.maxPools;
+  GuestSettings settings{0, given.capPages, given.persistentLimitPages, given.weight, given.frozen, 0};
+  WorkerContext context;
+  for (;;) {
+    if (std::optional<GuestRecords::Handle> made = records.add(identity, settings)) {
+      guest.record = *made;
+      return;
+    }
+    if (!evictForRoom(context, guest)) {
+      throw ConfigError("guest " + guest.name + ": pages held leave no room for its record now");
+    }
+  }
+}
+
+// Makes the guest's present settings those a recovery finds.
+void Store::Impl::changeSettings(Guest& guest, bool newSession) {
+  if (newSession) guest.epoch++;
+  records.change(guest.record, {guest.sessionId, guest.capPages.load(), guest.limitPages.load(), guest.weight.load(),
+                                guest.frozen.load(), guest.epoch});
+}
+
+std::optional<GuestId> Store::guestNamed(const std::string& name) const {
+  std::lock_guard<std::mutex> control(impl_->controlMutex);
+  for (uint32_t i = 0; i < Impl::kGuestsMax; i++) {
+    const Impl::GuestPlace& at = impl_->places[i];
+    if (at.guest && at.guest->name == name) return GuestId{at.generation * Impl::kGuestsMax + i};
+  }
+  return std::nullopt;
+}
+
 GuestId Store::addGuest(const GuestOptions& options) {
   std::lock_guard<std::mutex> control(impl_->controlMutex);
   impl_->validate(options);
@@ -153,11 +211,13 @@ GuestId Store::addGuest(const GuestOptions& options) {
   impl_->bins[ids.ephemeral].store(&at.guest->ephemeralBin, std::memory_order_release);
   at.generation++;
   try {
+    impl_->writeRecord(*at.guest, options);
     impl_->setReserve(*at.guest);
   } catch (const ConfigError&) {
     impl_->dismiss(at);
     throw;
   }
+  impl_->records.publish(at.guest->record);
   if (index >= impl_->placesUsed.load(std::memory_order_relaxed)) {
     impl_->placesUsed.store(index + 1, std::memory_order_release);
   }
@@ -167,10 +227,12 @@ GuestId Store::addGuest(const GuestOptions& options) {
 // With the gate closed and controlMutex held.
 void Store::Impl::dismiss(GuestPlace& at) {
   Guest& guest = *at.guest;
+  if (guest.record.guest) records.leave(guest.record);
   dropPages(guest, nullptr);
   table.reserve(guest.dataQuota, 0);
   table.reserve(guest.leafQuota, 0);
   table.reserve(guest.objectQuota, 0);
+  if (guest.record.guest) records.remove(guest.record);
   bins[guest.reserveBin.id()].store(nullptr, std::memory_order_relaxed);
   bins[guest.ephemeralBin.id()].store(nullptr, std::memory_order_relaxed);
   retiredEvictions += guest.counters().evictedTotal;
@@ -205,6 +267,7 @@ void Store::updateGuest(GuestId guestId, const GuestTuning& tuning) {
   guest->capPages = wanted.capPages;
   guest->limitPages = wanted.persistentLimitPages;
   guest->frozen = tuning.frozen.value_or(guest->frozen.load());
+  impl_->changeSettings(*guest, false);
 }
 
 // --- sessions and pools ---------------------------------------------------------
@@ -253,13 +316,20 @@ void Store::Impl::forgetPools(Guest& guest) {
   }
 }
 
+// Published first: a recovery takes what is left of the session before for garbage.
+void Store::Impl::openSession(Guest& guest, uint64_t sessionId) {
+  guest.sessionId = sessionId;
+  changeSettings(guest, true);
+  forgetPools(guest);
+  records.clearPools(guest.record);
+}
+
 uint64_t Store::reset(GuestId guestId) {
   Impl::GuestPlace* at = impl_->place(guestId);
   GateClosure closure(at->gate);
   Guest* guest = Impl::guestIn(*at, guestId);
   if (!guest) return 0;
-  impl_->forgetPools(*guest);
-  guest->sessionId = randomNonZero();
+  impl_->openSession(*guest, randomNonZero());
   return guest->sessionId;
 }
 
@@ -275,8 +345,7 @@ void Store::dropPools(GuestId guestId) {
   GateClosure closure(at->gate);
   Guest* guest = Impl::guestIn(*at, guestId);
   if (!guest) return;
-  impl_->forgetPools(*guest);
-  guest->sessionId = 0;
+  impl_->openSession(*guest, 0);
 }
 
 bool Store::hasSession(GuestId guestId) const {
@@ -300,6 +369,8 @@ Status Store::createPool(GuestId guestId, bool persistent, PoolId* pool) {
   uint64_t index = best % guest->pools.size();
   guest->pools[index] = std::make_unique<Pool>(static_cast<PoolId>(best), persistent);
   guest->nextPoolId[index] = best + guest->pools.size();
+  impl_->records.setPool(guest->record, static_cast<uint32_t>(index), static_cast<uint32_t>(best),
+                         persistent ? PoolState::kPersistent : PoolState::kEphemeral);
   *pool = static_cast<PoolId>(best);
   return Status::kOk;
 }
@@ -311,6 +382,9 @@ Status Store::destroyPool(GuestId guestId, PoolId poolId) {
   if (!guest || !guest->sessionId) return Status::kNoSession;
   Pool* pool = guest->pool(poolId);
   if (!pool) return Status::kNoPool;
+  // First of all: what is left of a destroyed pool is garbage to a recovery.
+  impl_->records.setPool(guest->record, poolId % static_cast<uint32_t>(guest->pools.size()), poolId,
+                         PoolState::kDestroyed);
   impl_->dropPages(*guest, pool);
   impl_->forgetPool(*guest, guest->pools[poolId % guest->pools.size()]);
   return Status::kOk;

@@ -64,11 +64,27 @@ class ConfigError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// An arena that cannot be recovered; what() is one line that says why.
+class AttachError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 struct StoreOptions {
   uint64_t capacityBytes = uint64_t{1} << 30;  // hard: data, slack and metadata
   std::optional<uint64_t> hashSecret;          // random when absent
   bool weakHashForTest = false;                // every page's dedup hash collides
   bool backgroundSettling = true;
+  // The empty file the arena is made in, opened for reading and writing; -1: memory
+  // that nobody else can map. Locked against other stores while this one lives.
+  int arenaFd = -1;
+};
+
+// What recovering an arena found.
+struct RecoveryReport {
+  uint64_t guests = 0;
+  uint64_t pages = 0;         // persistent ones; ephemeral ones are dropped
+  uint64_t damagedPages = 0;  // of these: whose bytes are lost, as is known already
 };
 
 struct GuestOptions {
@@ -119,12 +135,17 @@ struct GetOp {
   Status status = Status::kMiss;  // result
 };
 
+class Recovery;
 class Settler;
 
 class Store {
  public:
   // Throws ConfigError (capacity too small) or std::system_error.
   explicit Store(const StoreOptions& options);
+  // The store that a killed process left in the file `arenaFd`: its guests, their
+  // sessions, pools and persistent pages. Capacity and hash secret are the arena's.
+  // Throws AttachError, ConfigError or std::system_error.
+  static std::unique_ptr<Store> recover(int arenaFd, const StoreOptions& options, RecoveryReport* report = nullptr);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -134,6 +155,7 @@ class Store {
 
   // --- control ---------------------------------------------------------------
   GuestId addGuest(const GuestOptions& options);  // throws ConfigError
+  std::optional<GuestId> guestNamed(const std::string& name) const;
   void removeGuest(GuestId guest);
   void updateGuest(GuestId guest, const GuestTuning& tuning);  // throws ConfigError
 
@@ -169,9 +191,11 @@ class Store {
   std::string checkInvariants();
 
  private:
+  friend class Recovery;
   friend class Settler;
   friend struct StoreTestAccess;  // test/native: damages blocks, settles at once
   struct Impl;
+  explicit Store(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

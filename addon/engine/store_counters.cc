@@ -32,7 +32,7 @@ StoreCounters Store::counters() const {
   out.capacityBytes = usage.capacityBytes;
   out.usedBytes = usage.usedBytes;
   out.reservedBytes = usage.reservedBytes;
-  out.metadataBytes = usage.fixedBytes + usage.borrowedBytes;
+  out.metadataBytes = usage.fixedBytes + usage.borrowedBytes + slabMetadataBytes(impl_->records.slab());
   uint64_t fillBlocks = 0;
   impl_->forEachBin([&](const Bin& bin) {
     Bin::Sums sums = bin.sums();
@@ -112,8 +112,8 @@ std::string Store::checkInvariants() {
 std::string Store::Impl::check() {
   if (const char* wrong = table.checkInvariants(); *wrong) return wrong;
   std::vector<Loc> named;  // the block of every slot that names one
-  uint64_t spans = 0;
-  uint64_t metadataBytes = 0;
+  uint64_t spans = records.slab().spanCount();
+  uint64_t metadataBytes = slabMetadataBytes(records.slab());
   for (GuestPlace& at : places) {
     if (!at.guest) continue;
     Guest& guest = *at.guest;
@@ -139,7 +139,7 @@ std::string Store::Impl::check() {
         }
         shardObjects++;
         objects[pool->persistent]++;
-        uint64_t objectPages = 0;
+        uint32_t objectPages = 0;
         uint32_t objectLeaves = 0;
         for (CellRef leafRef = object.firstLeaf; leafRef; leafRef = shard.leaf(leafRef).nextOfObject) {
           const Leaf& leaf = shard.leaf(leafRef);
@@ -151,6 +151,7 @@ std::string Store::Impl::check() {
             if (value == kEmptySlot) continue;
             leafPages++;
             uint32_t lengthBytes = 0;
+            if (!isBlock(value) && !isPlainSlot(value)) wrong = "a slot holds what none may";
             if (isBlock(value)) {
               named.push_back(value & ~kSharedBit);
               Entry entry = table.entry(spanOf(value), entryOf(value)).load(std::memory_order_relaxed);
@@ -159,6 +160,7 @@ std::string Store::Impl::check() {
             }
             charged += Guest::chargeFor(lengthBytes);
           }
+          if (leaf.slotChecks[0] != table.check().ofSlots(leaf)) wrong = "a leaf's check is wrong";
           if (leafPages != leaf.used || leafPages == 0) wrong = "a leaf's count of pages is wrong";
           objectPages += leafPages;
           objectLeaves++;
@@ -181,7 +183,7 @@ std::string Store::Impl::check() {
     if (charged != guest.chargedBytes) return who + "charged bytes do not add up";
     OperationCounters sum = guest.counters();
     if (sum.pages != guest.pages || sum.objects != objects[0] + objects[1] ||
-        sum.sameFilledPages + sum.sharedPages + sum.compressedPages + sum.rawPages != sum.pages) {
+        sum.sameFilledPages + sum.sharedPages + sum.compressedPages + sum.rawPages + sum.damagedPages != sum.pages) {
       return who + "counters of its pools do not add up";
     }
     if (sum.putsTotal != sum.putsGoodTotal + sum.putsRefusedCapacityTotal + sum.putsRefusedLimitTotal +

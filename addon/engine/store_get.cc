@@ -102,6 +102,8 @@ Status Store::Impl::deliver(WorkerContext& context, Guest& guest, const GetOp& o
   bool intact = true;
   if (isFill(hand.value)) {
     std::memset(op.out, static_cast<int>(hand.value - kFirstFillSlot), kPageBytes);
+  } else if (hand.value == kDamagedSlot) {
+    intact = false;
   } else {
     intact = decodePage(context.scratch().codec, hash, hand.entry, hand.bytes, op.out);
     table.unpin(spanOf(hand.value));
@@ -120,8 +122,12 @@ Status Store::Impl::deliver(WorkerContext& context, Guest& guest, const GetOp& o
 void Store::Impl::setSlot(Leaf& leaf, uint32_t slot, uint32_t value) {
   uint32_t old = leaf.slot[slot];
   leaf.used = static_cast<uint8_t>(leaf.used + (old == kEmptySlot) - (value == kEmptySlot));
-  // release: what the slot names is complete before it is named. Pairs with
-  // recovery, which reads the arena of a process that was killed.
+  uint32_t sum = leaf.slotChecks[0];
+  uint32_t after = sum - table.check().ofSlot(slot, old) + table.check().ofSlot(slot, value);
+  // release, all three: at a kill after any of them one of the two checks is right, and
+  // what a slot names is complete before it is named. Pairs with recovery.
+  std::atomic_ref<uint32_t>(leaf.slotChecks[1]).store(sum, std::memory_order_release);
+  std::atomic_ref<uint32_t>(leaf.slotChecks[0]).store(after, std::memory_order_release);
   std::atomic_ref<uint32_t>(leaf.slot[slot]).store(value, std::memory_order_release);
 }
 
@@ -151,6 +157,7 @@ namespace {
 
 std::atomic<uint64_t>& kindCounter(Pool& pool, uint32_t value, uint32_t lengthBytes, Codec codec) {
   if (value & kSharedBit) return pool.counters.sharedPages;
+  if (value == kDamagedSlot) return pool.counters.damagedPages;
   if (codec != Codec::kPlain) return pool.counters.compressedPages;
   // A slot value or a block of one repeated word.
   return lengthBytes == kPageBytes ? pool.counters.rawPages : pool.counters.sameFilledPages;
@@ -182,7 +189,7 @@ void Store::Impl::releaseValues(Guest& guest, Pool& pool, std::span<uint32_t> va
     ofKind++;
   };
   for (uint32_t& value : values) {
-    if (!isFill(value)) continue;
+    if (isBlock(value)) continue;
     tally(value, {0, Codec::kPlain, true});
     value = 0;
   }

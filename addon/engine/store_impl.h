@@ -10,7 +10,7 @@
 //
 // Accounting, in bytes (checkInvariants() tests every line):
 //   used     = fixed + borrowed + idle frames x 64 Ki + taken frames x 64 Ki
-//   taken    = spans of all bins + spans of all slabs
+//   taken    = spans of all bins + spans of all slabs, the records' included
 //   data     = lengths of all blocks, once each
 //   metadata = fixed + borrowed + span headers + entries, back references and
 //              cells in use
@@ -31,6 +31,7 @@
 #include "engine/codec.h"
 #include "engine/dedup_index.h"
 #include "engine/guest.h"
+#include "engine/records.h"
 #include "engine/span_table.h"
 #include "engine/store.h"
 
@@ -48,6 +49,7 @@ struct Store::Impl {
   static constexpr uint32_t kBinsMax = 3 * kGuestsMax + 1;  // id 0 is none
 
   explicit Impl(const StoreOptions& options);
+  Impl(int arenaFd, const StoreOptions& options, RecoveryReport* report);  // recovers
   ~Impl();
 
   // --- guests --------------------------------------------------------------------
@@ -62,12 +64,16 @@ struct Store::Impl {
     return at.guest && at.generation == static_cast<uint32_t>(id) / kGuestsMax ? at.guest.get() : nullptr;
   }
   DedupGroup* joinGroup(const std::string& name);
+  DedupGroup* groupWithBin(uint32_t binId, const std::string& name);  // for recovery
   void leaveGroup(DedupGroup* group);
   uint32_t newBinId();
   void validate(const GuestOptions& guest) const;        // throws ConfigError
   void validateLimits(const GuestOptions& guest) const;  // throws ConfigError
   void setReserve(Guest& guest);                         // throws ConfigError
   void dismiss(GuestPlace& at);
+  void writeRecord(Guest& guest, const GuestOptions& options);  // throws ConfigError
+  void openSession(Guest& guest, uint64_t sessionId);
+  void changeSettings(Guest& guest, bool newSession);
   // With the gate closed.
   void dropPages(Guest& guest, const Pool* only);
   void dropObject(Guest& guest, Pool& pool, PageMap::Shard& shard, CellRef object);
@@ -117,6 +123,7 @@ struct Store::Impl {
   void prefetchLeaf(Guest& guest, const PageKey& key) const;
   void locate(Guest& guest, const GetOp& op, GetInHand& hand);
   Status deliver(WorkerContext& context, Guest& guest, const GetOp& op, const GetInHand& hand);
+  // Publishes a slot: what it names is complete, the leaf's check is right before and after.
   void setSlot(Leaf& leaf, uint32_t slot, uint32_t value);
   // Removes what a slot holds, and the leaf and object when they become empty.
   void clearSlot(Guest& guest, Pool& pool, const SlotPlace& at);
@@ -158,6 +165,9 @@ struct Store::Impl {
                 uint32_t slot, uint32_t value, int level);
   KeptPage movedCopy(WorkerContext& context, Bin& bin, uint64_t contentHash, Loc from);
   uint64_t operationsSoFar();
+  // Puts a leaf's blocks into the index again, after recovery.
+  bool reindexLeaf(WorkerContext& context, Guest& guest, PageMap::Shard& shard, LeafName name,
+                   SettleClock::time_point until);
 
   // --- counters ------------------------------------------------------------------------
   std::string check();
@@ -167,10 +177,11 @@ struct Store::Impl {
     }
   }
 
-  const StoreOptions options;
+  StoreOptions options;  // not changed once the store is made
   SpanTable table;
   PageHash hash;
   DedupIndex index;
+  GuestRecords records;  // guarded by the gate of the guest; adding and removing by controlMutex
   std::array<std::atomic<Bin*>, kBinsMax> bins{};
   std::array<GuestPlace, kGuestsMax> places;
   std::atomic<uint32_t> placesUsed{0};  // highest place ever used + 1

@@ -84,7 +84,7 @@ export function poolTable(pools: PoolStatus[]): string {
     ['flushed/flushes', (p) => of(p.flushesFoundTotal, p.flushesTotal)],
     ['objects flushed/flushes', (p) => of(p.objectFlushesFoundTotal, p.objectFlushesTotal)],
     ['evicted', (p) => p.evictedTotal],
-    ['same/shared/compressed/raw', forms],
+    ['same/shared/compressed/raw/damaged', forms],
   ];
   const rows = pools.map((pool) => columns.map(([, cell]) => cell(pool)));
   return table(
@@ -128,7 +128,7 @@ function operationRows(c: OperationCounters): [string, Cell][] {
     ['pages flushed/flushes', of(c.flushesFoundTotal, c.flushesTotal)],
     ['objects flushed/flushes', of(c.objectFlushesFoundTotal, c.objectFlushesTotal)],
     ['evicted pages', c.evictedTotal],
-    ['pages same/shared/compressed/raw', forms(c)],
+    ['pages same/shared/compressed/raw/damaged', forms(c)],
   ];
 }
 
@@ -162,7 +162,7 @@ function refusals(c: OperationCounters): string {
 }
 
 function forms(c: OperationCounters): string {
-  return of(c.sameFilledPages, c.sharedPages, c.compressedPages, c.rawPages);
+  return of(c.sameFilledPages, c.sharedPages, c.compressedPages, c.rawPages, c.damagedPages);
 }
 
 function ringText(ring: GuestStatus['rings'][number]): string {

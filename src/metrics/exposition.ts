@@ -154,6 +154,7 @@ function registerGuestGauges(registry: Registry, current: Current): void {
       shared: 'sharedPages',
       compressed: 'compressedPages',
       raw: 'rawPages',
+      damaged: 'damagedPages',
     }),
   );
   const plain: [name: string, help: string, value: (status: GuestStatus) => number][] = [

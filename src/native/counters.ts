@@ -26,6 +26,7 @@ export const operationCounterNames = [
   'sharedPages',
   'compressedPages',
   'rawPages',
+  'damagedPages',
 ] as const;
 
 export const guestGaugeNames = [

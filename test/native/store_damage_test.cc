@@ -1,0 +1,287 @@
+// A damaged arena: each range of its bytes changed in turn. Recovery refuses it, or has
+// every page either right or CORRUPT; never a wrong one, never one nobody put, never none
+// where there was one.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <unordered_map>
+#include <vector>
+
+#include "native/recovery_log.h"
+
+using namespace tmemd;
+
+namespace {
+
+constexpr uint64_t kMiB = 1 << 20;
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr uint32_t kOneOf = 20;  // ranges that are tried
+#else
+constexpr uint32_t kOneOf = 1;
+#endif
+
+using Image = std::vector<std::byte>;
+
+struct MemoryFile {
+  MemoryFile() : fd(memfd_create("arena", MFD_ALLOW_SEALING)) { REQUIRE(fd >= 0); }
+  ~MemoryFile() { close(fd); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  Image read() const {
+    struct stat status;
+    REQUIRE(fstat(fd, &status) == 0);
+    Image image(static_cast<size_t>(status.st_size));
+    REQUIRE(pread(fd, image.data(), image.size(), 0) == static_cast<ssize_t>(image.size()));
+    return image;
+  }
+  void write(const Image& image) const {
+    REQUIRE(pwrite(fd, image.data(), image.size(), 0) == static_cast<ssize_t>(image.size()));
+  }
+  const int fd;
+};
+
+StoreOptions quiet(uint64_t capacityBytes) {
+  StoreOptions options = storeOf(capacityBytes);
+  options.backgroundSettling = false;
+  return options;
+}
+
+// Three guests, two of them of one group, one with a reserve; pages of every kind, some
+// of them shared, some flushed again; a pool that was destroyed.
+struct Sample {
+  static constexpr uint32_t kGuests = 3;
+  static constexpr uint32_t kObjects = 3;
+  static constexpr uint32_t kIndices = 70;
+
+  Sample() {
+    StoreOptions options = quiet(3 * kMiB / 2);
+    options.arenaFd = file.fd;
+    Store store(options);
+    for (uint32_t g = 0; g < kGuests; g++) {
+      GuestOptions guest = guestNamed(name(g));
+      if (g < 2) guest.dedupGroup = "group";
+      if (g == 2) guest.persistentReservePages = 20;
+      guest.maxPools = 4;
+      TestGuest made(store, guest);
+      session[g] = made.session;
+      PoolId gone;
+      REQUIRE(store.createPool(made.id, true, &gone) == Status::kOk);
+      REQUIRE(made.put(keyOf(gone, 1, 1), textPage(1)) == Status::kOk);
+      for (uint32_t o = 0; o < kObjects; o++) {
+        for (uint32_t i = 0; i < kIndices; i += 1 + o) put(made, g, o, i, 5 + g / 2 * 1000 + o * 100 + i / 2);
+        for (uint32_t i = 0; i < kIndices; i += 7) flush(made, g, o, i);
+      }
+      for (uint32_t i = 0; i < 10; i++) REQUIRE(made.put(made.e(1, i), textPage(i)) == Status::kOk);
+      REQUIRE(store.destroyPool(made.id, gone) == Status::kOk);
+    }
+    REQUIRE(store.checkInvariants() == "");
+    image = file.read();
+  }
+
+  static std::string name(uint32_t guest) { return "guest" + std::to_string(guest); }
+
+  void put(TestGuest& guest, uint32_t g, uint32_t o, uint32_t i, Content content) {
+    pages[content] = pageOf(content);
+    REQUIRE(guest.put(guest.p(o, i), pages[content]) == Status::kOk);
+    held[g][o][i] = content;
+  }
+  void flush(TestGuest& guest, uint32_t g, uint32_t o, uint32_t i) {
+    REQUIRE(guest.flush(guest.p(o, i)) == Status::kOk);
+    held[g][o][i] = 0;
+  }
+
+  const Page& page(Content content) const { return pages.at(content); }
+
+  MemoryFile file;
+  Image image;
+  std::unordered_map<Content, Page> pages;
+  uint64_t session[kGuests];
+  Content held[kGuests][kObjects][kIndices] = {};
+};
+
+struct Tally {
+  uint64_t tried = 0, refused = 0, corrupt = 0, untouched = 0;
+};
+
+// Empty when all is as it may be.
+std::string wrongWith(Store& store, const Sample& sample, Tally& tally) {
+  if (std::string wrong = store.checkInvariants(); !wrong.empty()) return "invariants: " + wrong;
+  WorkerContext context;
+  uint64_t corrupt = 0;
+  for (uint32_t g = 0; g < Sample::kGuests; g++) {
+    std::optional<GuestId> id = store.guestNamed(Sample::name(g));
+    if (!id) return "a guest is lost";
+    if (store.attach(*id, sample.session[g]) != Status::kOk) return "a session is lost";
+    uint64_t pages;
+    if (store.pagesHeld(*id, 1, &pages) != Status::kOk || pages != 0) return "the ephemeral pool is not empty";
+    if (store.pagesHeld(*id, 2, &pages) != Status::kNoPool) return "a destroyed pool came back";
+    uint64_t found = 0;
+    for (uint32_t o = 0; o < Sample::kObjects; o++) {
+      // The damage of a leaf may be CORRUPT where nothing was.
+      for (uint32_t i = 0; i < 128; i++) {
+        Content content = i < Sample::kIndices ? sample.held[g][o][i] : 0;
+        Page page;
+        GetOp op;
+        op.key = keyOf(0, o, i);
+        op.out = page.data();
+        store.get(context, *id, {&op, 1});
+        if (op.status == Status::kOk && (content == 0 || page != sample.page(content))) return "wrong bytes";
+        if (op.status == Status::kMiss && content != 0) return "a page is lost without a word";
+        if (op.status != Status::kOk && op.status != Status::kMiss && op.status != Status::kCorrupt) return "status";
+        corrupt += op.status == Status::kCorrupt;
+        found += op.status != Status::kMiss;
+      }
+    }
+    if (store.pagesHeld(*id, 0, &pages) != Status::kOk || pages != found) return "pages nobody put";
+    // What is damaged can be put and flushed like anything.
+    std::memcpy(context.page(), textPage(9).data(), kPageBytes);
+    store.put(context, *id, keyOf(0, 0, 1));
+    store.flushObject(context, *id, 0, {{0, 0, 0}});
+  }
+  if (std::string wrong = store.checkInvariants(); !wrong.empty()) return "invariants later: " + wrong;
+  tally.corrupt += corrupt > 0;
+  tally.untouched += corrupt == 0;
+  return "";
+}
+
+std::string tryImage(const Sample& sample, const MemoryFile& file, const Image& image, Tally& tally) {
+  file.write(image);
+  tally.tried++;
+  try {
+    std::unique_ptr<Store> store = Store::recover(file.fd, quiet(0));
+    return wrongWith(*store, sample, tally);
+  } catch (const AttachError& error) {
+    tally.refused++;
+    std::string what = error.what();
+    return what.empty() || what.find('\n') != std::string::npos ? "refused without one line" : "";
+  } catch (const ConfigError& error) {
+    return std::string("refused as a configuration: ") + error.what();
+  }
+}
+
+uint64_t framesAt(const Image& image) {
+  Superblock block;
+  std::memcpy(&block, image.data(), sizeof block);
+  return image.size() - (block.spanCount - 1) * uint64_t{kSpanBytes};
+}
+
+// How finely the bytes there are looked into.
+uint64_t stepAt(const Image& image, uint64_t offset) {
+  uint64_t frames = framesAt(image);
+  if (offset < frames) return 16;
+  SpanHeader head;
+  uint64_t inFrame = (offset - frames) % kSpanBytes;
+  std::memcpy(&head, image.data() + offset - inFrame, sizeof head);
+  bool blocks = head.kind == SpanKind::kShared || head.kind == SpanKind::kReserve;
+  return blocks && inFrame >= sizeof head && inFrame < kSpanBytes - 2048 ? 256 : 16;
+}
+
+}  // namespace
+
+TEST_CASE("the sample itself is recovered whole") {
+  Sample sample;
+  MemoryFile file;
+  Tally tally;
+  CHECK(tryImage(sample, file, sample.image, tally) == "");
+  CHECK(tally.refused == 0);
+  CHECK(tally.untouched == 1);
+}
+
+TEST_CASE("every range of an arena is inverted in turn") {
+  Sample sample;
+  MemoryFile file;
+  Tally tally;
+  uint64_t number = 0;
+  for (uint64_t at = 0; at < sample.image.size();) {
+    uint64_t count = std::min<uint64_t>(stepAt(sample.image, at), sample.image.size() - at);
+    bool used = false;
+    for (uint64_t i = at; i < at + count; i++) used |= sample.image[i] != std::byte{0};
+    if (used && number++ % kOneOf == 0) {
+      Image image = sample.image;
+      for (uint64_t i = at; i < at + count; i++) image[i] ^= std::byte{0xff};
+      std::string wrong = tryImage(sample, file, image, tally);
+      CAPTURE(at);
+      CAPTURE(count);
+      REQUIRE(wrong == "");
+    }
+    at += count;
+  }
+  std::printf("%llu ranges: %llu refused, %llu with pages CORRUPT, %llu harmless\n",
+              static_cast<unsigned long long>(tally.tried), static_cast<unsigned long long>(tally.refused),
+              static_cast<unsigned long long>(tally.corrupt), static_cast<unsigned long long>(tally.untouched));
+  CHECK(tally.refused > 0);
+  CHECK(tally.corrupt > 0);
+}
+
+TEST_CASE("bits of an arena are flipped at random, one and several at a time, and words zeroed") {
+  const char* given = std::getenv("TMEMD_SEED");
+  uint64_t seed = given ? std::strtoull(given, nullptr, 0) : std::random_device()();
+  std::printf("TMEMD_SEED=%llu\n", static_cast<unsigned long long>(seed));
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  Sample sample;
+  MemoryFile file;
+  Tally tally;
+  std::vector<uint64_t> used;
+  for (uint64_t at = 0; at < sample.image.size(); at += 8) {
+    uint64_t word;
+    std::memcpy(&word, sample.image.data() + at, 8);
+    // Metadata and blocks alike, though there is far more of these.
+    if (word != 0 && (stepAt(sample.image, at) == 16 || at % 128 == 0)) used.push_back(at);
+  }
+  for (uint32_t i = 0; i < 2000 / kOneOf; i++) {
+    Image image = sample.image;
+    uint64_t at = used[random() % used.size()];
+    for (uint64_t flips = 1 + random() % 3 * 2; flips > 0; flips--) {
+      image[at + random() % 8] ^= static_cast<std::byte>(1 << random() % 8);
+    }
+    if (i % 10 == 0) std::memset(image.data() + at + 4 * (i / 10 % 2), 0, 4);
+    CAPTURE(at);
+    CAPTURE(i);
+    std::string wrong = tryImage(sample, file, image, tally);
+    REQUIRE(wrong == "");
+  }
+  CHECK(tally.refused > 0);
+  CHECK(tally.corrupt > 0);
+}
+
+TEST_CASE("what is no arena is refused") {
+  Sample sample;
+  auto refused = [](int fd) -> std::string {
+    try {
+      Store::recover(fd, StoreOptions());
+    } catch (const AttachError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  MemoryFile empty;
+  CHECK(refused(empty.fd) == "arena of 0 bytes: too small to be one");
+  MemoryFile shorter;
+  shorter.write(Image(sample.image.begin(), sample.image.begin() + 65536));
+  CHECK(refused(shorter.fd).find("arena of 65536 bytes: its superblock tells of ") == 0);
+  MemoryFile zeros;
+  zeros.write(Image(1 << 20));
+  CHECK(refused(zeros.fd) == "arena: it does not start with an arena's magic word");
+  MemoryFile newer;
+  Image image = sample.image;
+  image[8] = std::byte{99};
+  newer.write(image);
+  CHECK(refused(newer.fd) == "arena of version 99: this program reads version 1");
+}
+
+TEST_CASE("two stores cannot have one arena") {
+  MemoryFile file;
+  StoreOptions options = quiet(2 * kMiB);
+  options.arenaFd = file.fd;
+  Store store(options);
+  CHECK_THROWS_WITH_AS(Store::recover(file.fd, options), "arena: another store has it", AttachError);
+  CHECK_THROWS_WITH_AS(Store{options}, "arena: another store has it", AttachError);
+}
