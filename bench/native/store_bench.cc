@@ -3,8 +3,8 @@
 //   store_bench --corpus FILE --trial NAME [--later FILE] [--held N] [--steps N]
 //
 // FILE as `collect` writes it. Trials: put get cheap stubborn density settle
-// timeline flush churn evict threads scale. --later is the corpus churn shifts to,
-// --steps the operations it does at most; --held the pages scale and flush hold.
+// timeline flush churn evict threads scale recover. --later is the corpus churn shifts to,
+// --steps the operations it does at most; --held the pages scale, recover and flush hold.
 // Prints one JSON array of figures (figures.h). Exit status 3: this machine cannot do
 // the trial, and the reason on stderr.
 #include <cstdio>
@@ -70,6 +70,7 @@ void runTrial(const Arguments& a, Figures& out) {
       {"churn", [&](const Corpus& corpus) { churnTrial(corpus, load(a.later), a.steps, out); }},
       {"evict", [&](const Corpus& corpus) { evictTrial(corpus, out); }},
       {"threads", [&](const Corpus& corpus) { threadsTrial(corpus, out); }},
+      {"recover", [&](const Corpus& corpus) { recoverTrial(corpus, a.held, out); }},
       {"scale", [&](const Corpus& corpus) { scaleTrial(corpus, a.held, out); }},
   };
   const auto trial = known.find(a.trial);

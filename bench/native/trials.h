@@ -20,6 +20,7 @@ void flushTrial(const Corpus& corpus, size_t pageCount, Figures& out);
 void churnTrial(const Corpus& corpus, const Corpus& later, size_t stepsMax, Figures& out);
 void evictTrial(const Corpus& corpus, Figures& out);
 void threadsTrial(const Corpus& corpus, Figures& out);
+void recoverTrial(const Corpus& corpus, size_t pageCount, Figures& out);
 void scaleTrial(const Corpus& corpus, size_t pageCount, Figures& out);
 
 // Random gets, one at a time and in batches, of the pages a store holds under
