@@ -58,6 +58,17 @@ async function script(name: string, args: string[], signal: AbortSignal): Promis
   return stdout.split('\n');
 }
 
+/** Program and first arguments of Debian 12's QEMU, 7.2. */
+export function oldQemuCommand(signal: AbortSignal): Promise<string[]> {
+  return script('qemu.sh', ['debian12'], signal);
+}
+
+/** An archive to put behind a guest's initramfs for the mode `tools`. */
+export async function diskTools(signal: AbortSignal): Promise<string> {
+  const [path = ''] = await script('disk-tools.sh', [], signal);
+  return path;
+}
+
 /** Makes what is missing, first to last: minutes on a fresh machine, nothing after that. */
 export async function makeArtefacts(kernel: Kernel | OwnKernel, signal: AbortSignal): Promise<Artefacts> {
   const qemuCommand = await script('qemu.sh', [], signal);

@@ -10,10 +10,12 @@ export type FrontEnd = (typeof frontEnds)[number];
 export type Job = 'swap' | 'files';
 
 /** What init in the guest does; see the file `init`. */
-export type GuestMode = 'run' | 'shell' | 'probe' | 'kunit' | 'disk';
+export type GuestMode = 'run' | 'shell' | 'probe' | 'kunit' | 'disk' | 'tools';
 
 export interface GuestMachine {
   accelerator: Accelerator;
+  /** QEMU 7.2: it can neither end with its parent nor make the generic device. */
+  oldQemu?: boolean;
   cpus: number;
   memoryMiB: number;
   kernelPath: string;
@@ -55,7 +57,7 @@ const quoted = (value: string): string => value.replaceAll(',', ',,');
 export function qemuArguments(guest: GuestMachine): string[] {
   const args = ['-no-user-config', '-nodefaults', '-display', 'none', '-no-reboot'];
   // Even where we are killed and cannot stop it.
-  args.push('-run-with', 'exit-with-parent=on');
+  if (!guest.oldQemu) args.push('-run-with', 'exit-with-parent=on');
   args.push('-accel', guest.accelerator === 'kvm' ? 'kvm' : 'tcg,thread=multi');
   if (guest.accelerator === 'kvm') args.push('-cpu', 'host');
   args.push('-smp', `${guest.cpus}`, '-m', `${guest.memoryMiB}M`);
