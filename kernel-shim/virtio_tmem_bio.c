@@ -9,8 +9,7 @@
  * for each other's.
  *
  * A write lends its pages to the device and waits until it is done with them,
- * however long that takes: a disk that does not answer is waited for. A read is
- * answered into the slots' own pages and copied (virtio_tmem_queue.c says why).
+ * however long that takes: a disk that does not answer is waited for.
  *
  * What a read finds depends on the chunk's bits, which the disk has for all of
  * its pages from the start:
@@ -20,148 +19,19 @@
  *					the page is lost: an I/O error
  * A write that fails leaves its pages present: reading them is an error, too.
  */
-#include <linux/highmem.h>
 #include <linux/mm.h>
 
 #include "vtmem.h"
+#include "vtmem_bio.h"
 #include "vtmem_disk_compat.h"
 #include "vtmem_swapdev.h"
 #include "virtio_tmem_trace.h"
 
 #define SECTORS_PER_PAGE	(PAGE_SIZE >> SECTOR_SHIFT)
 
-/**
- * struct vtmem_io - a read or write on its way
- * @pool:	the disk's
- * @bio:	what is asked for
- * @rest:	what is not submitted yet
- * @inflight:	requests, oldest first
- * @unkicked:	a queue with requests the device was not told of, or NULL
- * @err:	the first error
- */
-struct vtmem_io {
-	struct vtmem_pool *pool;
-	struct bio *bio;
-	struct bvec_iter rest;
-	struct list_head inflight;
-	struct vtmem_queue *unkicked;
-	int err;
-};
-
 static u64 vtmem_key_page(const struct vtmem_key *key)
 {
 	return key->oid[0] << VTMEM_DISK_OBJECT_SHIFT | key->index;
-}
-
-/* Copies a page to or from @bio, or zeros to it. Its parts may lie anywhere. */
-static void vtmem_bio_copy(struct bio *bio, struct bvec_iter iter,
-			   struct page *page, bool to_bio)
-{
-	unsigned int done = 0;
-
-	while (done < PAGE_SIZE) {
-		struct bio_vec vec = bio_iter_iovec(bio, iter);
-		unsigned int len = min_t(unsigned int, vec.bv_len,
-					 PAGE_SIZE - done);
-		void *theirs = kmap_local_page(vec.bv_page);
-		void *ours = page ? kmap_local_page(page) : NULL;
-
-		if (!page)
-			memset(theirs + vec.bv_offset, 0, len);
-		else if (to_bio)
-			memcpy(theirs + vec.bv_offset, ours + done, len);
-		else
-			memcpy(ours + done, theirs + vec.bv_offset, len);
-		if (to_bio)
-			flush_dcache_page(vec.bv_page);
-		if (ours)
-			kunmap_local(ours);
-		kunmap_local(theirs);
-		bio_advance_iter(bio, &iter, len);
-		done += len;
-	}
-}
-
-/* Takes another slot as the last part of @req. */
-static struct vtmem_request *vtmem_add_part(struct vtmem_queue *q,
-					    struct vtmem_request *last)
-{
-	struct vtmem_request *part = vtmem_queue_slot(q, &q->free);
-
-	if (part && last)
-		last->next_part = part;
-	return part;
-}
-
-/*
- * Lends at most @max pages of @io from @io->rest on. Pages that lie askew are
- * copied to the slots' own. Returns how many; @first is the request.
- */
-static unsigned int vtmem_lend(struct vtmem_queue *q, struct vtmem_io *io,
-			       unsigned int max, struct vtmem_request **first)
-{
-	struct vtmem_request *part = NULL;
-	struct bvec_iter iter = io->rest;
-	unsigned int pages = 0, parts = 0, nr;
-	struct bio_vec vec;
-
-	for (; pages < max && parts < VTMEM_MAX_PARTS; parts++, pages += nr) {
-		part = vtmem_add_part(q, part);
-		if (!part)
-			break;
-		if (!parts)
-			*first = part;
-		vec = mp_bvec_iter_bvec(io->bio->bi_io_vec, iter);
-		nr = min_t(unsigned int, vec.bv_len >> PAGE_SHIFT, max - pages);
-		if (nr && !(vec.bv_offset & ~PAGE_MASK)) {
-			part->page = vec.bv_page +
-				     (vec.bv_offset >> PAGE_SHIFT);
-			part->bytes = nr << PAGE_SHIFT;
-		} else {
-			nr = 1;
-			part->page = part->own_page;
-			vtmem_bio_copy(io->bio, iter, part->own_page, false);
-		}
-		bio_advance_iter(io->bio, &iter, nr << PAGE_SHIFT);
-	}
-	return pages;
-}
-
-/* Takes slots for at most @max pages to be read. Returns how many. */
-static unsigned int vtmem_borrow(struct vtmem_queue *q, unsigned int max,
-				 struct vtmem_request **first)
-{
-	struct vtmem_request *part = NULL;
-	unsigned int pages;
-
-	max = min_t(unsigned int, max, VTMEM_MAX_PARTS);
-	for (pages = 0; pages < max; pages++) {
-		part = vtmem_add_part(q, part);
-		if (!part)
-			break;
-		if (!pages)
-			*first = part;
-		part->page = part->own_page;
-	}
-	return pages;
-}
-
-static bool vtmem_on_host(const struct vtmem_chunk *chunk, u32 index)
-{
-	return test_bit(index - chunk->first, chunk->present) &&
-	       !vtmem_flush_is_pending(chunk, index);
-}
-
-/* How many pages from @index on, at most @max, are as the first is. */
-static unsigned int vtmem_run(const struct vtmem_chunk *chunk, u32 index,
-			      unsigned int max)
-{
-	bool first = vtmem_on_host(chunk, index);
-	unsigned int nr = 1;
-
-	while (nr < max && vtmem_on_host(chunk, index + nr) == first)
-		nr++;
-	return nr;
 }
 
 /* Why nothing can be submitted: -EAGAIN if that may pass. */
@@ -174,43 +44,6 @@ static int vtmem_queue_obstacle(struct vtmem_queue *q)
 	if (q->state != VTMEM_QUEUE_OPEN || list_empty(&q->free))
 		return -EAGAIN;
 	return 0;
-}
-
-/*
- * Submits a request for up to @max pages of @chunk from @key on. Returns how
- * many; 0 if the ring is broken.
- */
-static unsigned int vtmem_submit_stretch(struct vtmem_queue *q,
-					 struct vtmem_io *io,
-					 struct vtmem_chunk *chunk,
-					 const struct vtmem_key *key,
-					 unsigned int max)
-{
-	bool write = op_is_write(bio_op(io->bio));
-	struct vtmem_request *req = NULL;
-	unsigned int nr, i;
-
-	nr = write ? vtmem_lend(q, io, max, &req) : vtmem_borrow(q, max, &req);
-	req->op = write ? VIRTIO_TMEM_OP_PUT : VIRTIO_TMEM_OP_GET;
-	req->flags = 0;
-	req->pool = io->pool;
-	req->pool_id = io->pool->id;
-	req->key = *key;
-	req->nr_pages = nr;
-	req->must_finish = write;
-	for (i = 0; write && i < nr; i++) {
-		if (!vtmem_chunk_is_held(chunk, key->index + i))
-			vtmem_pool_hold(io->pool, LONG_MAX);
-		vtmem_flush_clear_pending(q, chunk, key->index + i, 1);
-		vtmem_chunk_set_present(chunk, key->index + i);
-	}
-	if (vtmem_queue_submit(q, req)) {
-		vtmem_queue_put_slot(q, req);
-		return 0;
-	}
-	list_add_tail(&req->link, &io->inflight);
-	q->nr_unkicked++;
-	return nr;
 }
 
 /*
@@ -344,9 +177,23 @@ static void vtmem_io_collect(struct vtmem_io *io)
 			     ns);
 }
 
+/*
+ * Waits for a slot that others hold. Returns false when a read has waited for
+ * as long as reads may: loads given up keep their slots until they are answered.
+ */
+static bool vtmem_io_wait_slot(struct vtmem_io *io, unsigned int *waited_s)
+{
+	unsigned int patience_s = vtmem_load_patience_s(io->pool->dev);
+
+	return vtmem_wait_slot(io->unkicked, HZ) ||
+	       ++*waited_s < patience_s || !patience_s ||
+	       op_is_write(bio_op(io->bio));
+}
+
 /* A read or a write. Returns 0 or a negative errno. */
 static int vtmem_disk_transfer(struct vtmem_pool *pool, struct bio *bio)
 {
+	unsigned int waited_s = 0;
 	struct vtmem_io io = {
 		.pool = pool,
 		.bio = bio,
@@ -360,8 +207,8 @@ static int vtmem_disk_transfer(struct vtmem_pool *pool, struct bio *bio)
 		if (done == -EAGAIN && !list_empty(&io.inflight))
 			vtmem_io_collect(&io);
 		else if (done == -EAGAIN)
-			vtmem_wait_slot(io.unkicked, HZ);
-		else if (done < 0)
+			done = vtmem_io_wait_slot(&io, &waited_s) ? 0 : -ETIMEDOUT;
+		if (done < 0 && done != -EAGAIN)
 			vtmem_io_failed(&io, op_is_write(bio_op(bio)),
 					io.rest.bi_sector / SECTORS_PER_PAGE,
 					io.rest.bi_size >> PAGE_SHIFT, done);
@@ -382,6 +229,8 @@ static void vtmem_disk_discard(struct vtmem_pool *pool, struct bio *bio)
 		vtmem_disk_key(&key, page);
 		vtmem_flush(pool, &key);
 		vtmem_count(pool->dev, invalidates);
+		if (!(page % VTMEM_CHUNK_PAGES))
+			cond_resched();
 	}
 }
 

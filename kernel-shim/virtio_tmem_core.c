@@ -6,14 +6,9 @@
  *		guest are gone), then the front ends
  * remove	pages come back first, as far as there is memory; then whoever
  *		still waits is told that the device is gone
- * freeze	S3: rings run empty, then go. Gets wait, puts are refused
- * restore	new rings, ATTACH: the pools are as they were
- * S4		refused while the host holds pages: the image would be written
- *		to the very swap whose pages are not there any more after boot
- * shutdown	the device is reset, so that it leaves the next kernel's memory
- *		alone (kexec)
  *
- * There is at most one device: two stores for one swap have no use.
+ * Sleep and shutdown are in virtio_tmem_power.c. frontswap takes one device at
+ * most: two stores for one swap have no use.
  */
 #define CREATE_TRACE_POINTS
 #include "virtio_tmem_trace.h"
@@ -29,6 +24,8 @@
 #include "vtmem_cleancache.h"
 #include "vtmem_compat.h"
 #include "vtmem_frontswap.h"
+#include "vtmem_power.h"
+#include "vtmem_rings.h"
 #include "vtmem_swapdev.h"
 
 struct srcu_struct vtmem_srcu;
@@ -140,97 +137,6 @@ static void vtmem_config_changed(struct virtio_device *vdev)
 	struct vtmem_device *dev = vdev->priv;
 
 	queue_work(system_unbound_wq, &dev->config_work);
-}
-
-/*
- * Creates the rings of the first @dev->nr_queues queues, or of fewer if the
- * device turns out to have fewer, and opens the control queue.
- */
-static int vtmem_create_rings(struct vtmem_device *dev)
-{
-	struct virtqueue *vqs[VTMEM_MAX_QUEUES];
-	const char *names[VTMEM_MAX_QUEUES];
-	unsigned int i;
-	int err;
-
-	for (i = 0; i < dev->nr_queues; i++)
-		names[i] = dev->queues[i].name;
-	do {
-		err = vtmem_find_vqs(dev->vdev, dev->nr_queues, vqs,
-				     vtmem_queue_callback, names);
-	} while (err == -ENOENT && dev->nr_queues > 2 && dev->nr_queues--);
-	if (err)
-		return err;
-
-	for (i = 0; i < dev->nr_queues; i++) {
-		err = vtmem_queue_set_ring(&dev->queues[i], vqs[i]);
-		if (err) {
-			dev_err(&dev->vdev->dev, "a ring of %u entries is too small\n",
-				virtqueue_get_vring_size(vqs[i]));
-			return err;
-		}
-	}
-	virtio_device_ready(dev->vdev);
-	vtmem_queue_open(&dev->queues[VIRTIO_TMEM_CONTROL_QUEUE]);
-	return 0;
-}
-
-/* Lets page requests in; there is a session by now. */
-static void vtmem_open_request_queues(struct vtmem_device *dev)
-{
-	unsigned int i;
-
-	for (i = 1; i < dev->nr_queues; i++)
-		vtmem_queue_open(&dev->queues[i]);
-}
-
-/* Resets the device and takes the rings away; every waiter gets an answer. */
-static void vtmem_close_queues(struct vtmem_device *dev)
-{
-	unsigned int i;
-
-	dev->vdev->config->reset(dev->vdev);
-	for (i = 0; i < dev->nr_queues; i++)
-		vtmem_queue_close(&dev->queues[i]);
-}
-
-static void vtmem_kill_queues(struct vtmem_device *dev)
-{
-	unsigned int i;
-
-	for (i = 0; i < dev->nr_queues; i++)
-		vtmem_queue_kill(&dev->queues[i]);
-}
-
-static int vtmem_pm_notify(struct notifier_block *nb, unsigned long event,
-			   void *unused)
-{
-	struct vtmem_device *dev =
-		container_of(nb, struct vtmem_device, pm_notifier);
-	u64 pages;
-	int err;
-
-	switch (event) {
-	case PM_HIBERNATION_PREPARE:
-		WRITE_ONCE(dev->refuse_puts, true);
-		/* Puts that did not see that yet are inside vtmem_srcu. */
-		synchronize_srcu(&vtmem_srcu);
-		err = vtmem_session_pages(dev, true, &pages);
-		if (err || pages) {
-			dev_warn(&dev->vdev->dev,
-				 "no hibernation while the host holds pages (%llu, %d): swapoff first\n",
-				 err ? 0 : pages, err);
-			WRITE_ONCE(dev->refuse_puts, false);
-			return notifier_from_errno(err ?: -EBUSY);
-		}
-		dev->hibernating = true;
-		break;
-	case PM_POST_HIBERNATION:
-		dev->hibernating = false;
-		WRITE_ONCE(dev->refuse_puts, false);
-		break;
-	}
-	return NOTIFY_DONE;
 }
 
 static void vtmem_free(struct vtmem_device *dev)
@@ -351,77 +257,6 @@ static void vtmem_remove(struct virtio_device *vdev)
 	vtmem_reserve_free(&dev->spares);
 	vtmem_free(dev);
 }
-
-static void vtmem_shutdown(struct virtio_device *vdev)
-{
-	struct vtmem_device *dev = vdev->priv;
-	unsigned int i;
-
-	/* Who needs a page now waits for the end: there is no failing here. */
-	for (i = 0; i < dev->nr_queues; i++) {
-		spin_lock_irq(&dev->queues[i].lock);
-		dev->queues[i].state = VTMEM_QUEUE_PAUSED;
-		spin_unlock_irq(&dev->queues[i].lock);
-	}
-	vdev->config->reset(vdev);
-}
-
-#ifdef CONFIG_PM_SLEEP
-static int vtmem_freeze(struct virtio_device *vdev)
-{
-	struct vtmem_device *dev = vdev->priv;
-	unsigned int i;
-	int err;
-
-	cancel_work_sync(&dev->config_work);
-	for (i = 0; i < dev->nr_queues; i++) {
-		err = vtmem_queue_pause(&dev->queues[i]);
-		if (err) {
-			dev_err(&vdev->dev, "no suspend: %s is not answered\n",
-				dev->queues[i].name);
-			goto err_resume;
-		}
-	}
-	vtmem_close_queues(dev);
-	vdev->config->del_vqs(vdev);
-	return 0;
-
-err_resume:
-	while (i--)
-		vtmem_queue_open(&dev->queues[i]);
-	return err;
-}
-
-static int vtmem_restore(struct virtio_device *vdev)
-{
-	struct vtmem_device *dev = vdev->priv;
-	unsigned int nr_queues = dev->nr_queues;
-	int err;
-
-	err = vtmem_create_rings(dev);
-	if (!err && dev->nr_queues != nr_queues)
-		err = -ENXIO; /* objects would change queues */
-	if (err)
-		goto err_dead;
-	err = dev->hibernating ? -ESTALE : vtmem_session_attach(dev);
-	if (err == -ESTALE) {
-		if (!dev->hibernating)
-			dev_err(&vdev->dev, "the host lost our session while we slept, and its pages\n");
-		err = vtmem_session_reset(dev);
-		if (!err)
-			err = vtmem_pool_recreate_all(dev);
-	}
-	if (err)
-		goto err_dead;
-	vtmem_open_request_queues(dev);
-	return 0;
-
-err_dead:
-	dev_err(&vdev->dev, "not back after suspend (%d)\n", err);
-	vtmem_kill_queues(dev);
-	return err;
-}
-#endif
 
 static struct virtio_device_id vtmem_id_table[] = {
 	{ VIRTIO_TMEM_DEFAULT_DEVICE_ID, VIRTIO_DEV_ANY_ID },

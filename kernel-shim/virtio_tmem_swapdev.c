@@ -80,7 +80,7 @@ static void vtmem_swapdev_slot_free(struct block_device *bdev,
 	srcu_read_unlock(&vtmem_srcu, srcu);
 }
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 18, 0)
+#ifdef VTMEM_FREE_DISK
 /* The last one who had the disk open is gone. */
 static void vtmem_swapdev_free_disk(struct gendisk *disk)
 {
@@ -95,14 +95,14 @@ static const struct block_device_operations vtmem_swapdev_ops = {
 	.owner = THIS_MODULE,
 	.submit_bio = vtmem_swapdev_submit_bio,
 	.swap_slot_free_notify = vtmem_swapdev_slot_free,
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 18, 0)
+#ifdef VTMEM_FREE_DISK
 	/* Before that nobody tells; what little there is stays. */
 	.free_disk = vtmem_swapdev_free_disk,
 #endif
 };
 
 /* Makes what is remembered of the pages, for all of them: puts find it. */
-static int vtmem_swapdev_populate(struct vtmem_pool *pool, u64 nr_pages)
+static int vtmem_populate(struct vtmem_pool *pool, u64 nr_pages)
 {
 	struct vtmem_key key;
 	u64 page;
@@ -117,6 +117,20 @@ static int vtmem_swapdev_populate(struct vtmem_pool *pool, u64 nr_pages)
 		cond_resched();
 	}
 	return 0;
+}
+
+/**
+ * vtmem_swapdev_populate() - begin again with an empty disk
+ * @dev: a device whose pools were made anew
+ *
+ * Return: 0, also without a disk, or -ENOMEM.
+ */
+int vtmem_swapdev_populate(struct vtmem_device *dev)
+{
+	struct vtmem_swapdev *swapdev = dev->swapdev;
+
+	return swapdev ? vtmem_populate(rcu_dereference_protected(swapdev->pool, true),
+					dev->reserve) : 0;
 }
 
 static struct vtmem_swapdev *vtmem_swapdev_alloc(struct vtmem_device *dev)
@@ -176,7 +190,7 @@ int vtmem_swapdev_attach(struct vtmem_device *dev)
 	pool = vtmem_pool_create(dev, true);
 	if (IS_ERR(pool))
 		return PTR_ERR(pool);
-	err = vtmem_swapdev_populate(pool, dev->reserve);
+	err = vtmem_populate(pool, dev->reserve);
 	if (err)
 		goto err_pool;
 	swapdev = vtmem_swapdev_alloc(dev);

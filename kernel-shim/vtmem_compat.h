@@ -10,6 +10,7 @@
 #include <linux/virtio_config.h>
 
 #include "vtmem_device.h"
+#include "vtmem_power.h"
 
 /* Finds @nr rings; names and callbacks became one structure in 6.11. */
 static inline int vtmem_find_vqs(struct virtio_device *vdev, unsigned int nr,
@@ -38,7 +39,6 @@ static inline int vtmem_find_vqs(struct virtio_device *vdev, unsigned int nr,
 }
 
 /* Virtio drivers have a shutdown callback of their own from 6.16 on. */
-static void vtmem_shutdown(struct virtio_device *vdev);
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
 #define VTMEM_SHUTDOWN	.shutdown = vtmem_shutdown
 #else

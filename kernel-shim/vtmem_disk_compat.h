@@ -31,6 +31,11 @@ static inline struct gendisk *vtmem_bio_disk(struct bio *bio)
 #endif
 }
 
+/* Before that nobody says when a disk is no longer open to anybody. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 18, 0)
+#define VTMEM_FREE_DISK
+#endif
+
 /* bio-based disks return nothing from 5.16 on. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 16, 0)
 #define vtmem_submit_bio_t		void

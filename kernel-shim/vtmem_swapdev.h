@@ -40,6 +40,7 @@ static inline void vtmem_disk_key(struct vtmem_key *key, u64 page)
 bool vtmem_swapdev_wanted(void);
 int vtmem_swapdev_attach(struct vtmem_device *dev);
 void vtmem_swapdev_detach(struct vtmem_device *dev);
+int vtmem_swapdev_populate(struct vtmem_device *dev);
 int vtmem_swapdev_init(void);
 void vtmem_swapdev_exit(void);
 

@@ -50,7 +50,7 @@ describe("a guest with one of Debian's kernels", () => {
       expect(result.refused).toBe(0);
       expect(result.failed_stores).toBe(0);
       expect(result.logical_bytes).toBeLessThanOrEqual(96 * MEBIBYTE);
-      expect(result.logical_bytes).toBeGreaterThan(72 * MEBIBYTE);
+      expect(result.logical_bytes).toBeGreaterThan(48 * MEBIBYTE);
       expect(result.swap_disk_writes).toBeGreaterThan(0);
       // What the driver says it wrote and read is what the service saw.
       expect(result.puts - result.succ_stores).toBeLessThanOrEqual(1); // mkswap's, before the workload

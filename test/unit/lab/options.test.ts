@@ -1,6 +1,6 @@
 /** The lab's command line: defaults, what is allowed, and one-line errors. */
 import { describe, expect, test } from 'vitest';
-import { parseOptions } from '../../../kernel-shim/lab/options.js';
+import { parseOptions, reserve } from '../../../kernel-shim/lab/options.js';
 
 function complaint(...args: string[]): string {
   try {
@@ -40,6 +40,16 @@ describe('options of npm run guest', () => {
     });
   });
 
+  test('the reserve is what a swap device needs, unless it is given', () => {
+    const of = (...args: string[]) => reserve(parseOptions(args));
+    expect(of()).toBeUndefined();
+    expect(of('--front-end', 'swap-device')).toBe('640MiB');
+    expect(of('--kernel', '6.12')).toBe('640MiB');
+    expect(of('--kernel', '6.12', '--personality', 'blk')).toBeUndefined();
+    expect(of('--kernel', '6.12', '--memory', '64MiB')).toBe('48MiB');
+    expect(of('--kernel', '6.12', '--reserve', '1GiB')).toBe('1GiB');
+  });
+
   test.each([
     [['--cpus', '0'], /--cpus.*'0'.*1 to 16/],
     [['--cpus', 'two'], /--cpus.*'two'/],
@@ -53,6 +63,10 @@ describe('options of npm run guest', () => {
     [['--seed', '-1'], /--seed/],
     [['--timeout', '0'], /--timeout.*'0'/],
     [['--json', '--shell'], /--json.*--shell/],
+    [['--kernel-image', '/no/such/image'], /--kernel-image.*'\/no\/such\/image'.*no such file/],
+    [['--kernel-image', '/dev/null'], /--kernel-image and --kernel-build go together/],
+    [['--kernel', 'all', '--shell'], /--kernel all goes without/],
+    [['--front-end', 'floppy'], /--front-end.*'floppy'.*frontswap, swap-device/],
     [['--frobnicate'], /--frobnicate/],
     [['stray'], /stray|too many/],
   ])('%j is refused in one line that says what is wrong', (args, expected) => {

@@ -1,0 +1,118 @@
+/**
+ * The swap device as a disk: what kernel-shim/lab/disk_check finds in a guest. Never-written and discarded pages are
+ * zeros, without a request; what was written is there; swapoff works while swap is in use; another life of the driver
+ * finds nothing of the old one; and with the service killed a read of a page only it had fails, and no other.
+ */
+import { mkdtempSync, openSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { chooseAccelerator } from '../../kernel-shim/lab/accelerator.js';
+import { cacheFolder, KernelUnavailable, makeArtefacts } from '../../kernel-shim/lab/artefacts.js';
+import { complaintsIn } from '../../kernel-shim/lab/kernel-log.js';
+import { runGuest } from '../../kernel-shim/lab/machine.js';
+import { Service } from '../mock/service.js';
+
+const MEBIBYTE = 2 ** 20;
+const RESERVE_MIB = 96;
+const WORKLOAD_MIB = 320;
+/** 1 MiB of the driver's last life, half of it discarded. */
+const PAGES_BEFORE_KILL = 128;
+
+/** What `read` resolves to once it is `expected`, or after a minute. */
+async function settled(expected: number, read: () => Promise<number>): Promise<number> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const value = await read();
+    if (value === expected || Date.now() > deadline) return value;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+test('what the swap device promises, it does', { timeout: 600_000 }, async ({ skip }) => {
+  const { signal } = new AbortController();
+  const made = await makeArtefacts('6.12', signal).catch((error: unknown) => {
+    if (error instanceof KernelUnavailable) return error;
+    throw error;
+  });
+  if (made instanceof KernelUnavailable) return skip(made.message);
+  const { kernelFolder, initramfsPath, qemuCommand } = made;
+  const service = await Service.start({ guests: { guest: { reserve: `${RESERVE_MIB}MiB` } } });
+  onTestFinished(async () => void (await service.stop()));
+  const folder = mkdtempSync(path.join(tmpdir(), 'tmemd-'));
+  // Beside the cache: cache=none needs a real file system.
+  const swapFolder = mkdtempSync(path.join(cacheFolder(), 'swap-'));
+  onTestFinished(() => {
+    for (const made of [folder, swapFolder]) rmSync(made, { recursive: true, force: true });
+  });
+  const swapDiskPath = path.join(swapFolder, 'swap.raw');
+  openSync(swapDiskPath, 'w', 0o600);
+  truncateSync(swapDiskPath, (WORKLOAD_MIB + 64) * MEBIBYTE);
+  const consolePath = path.join(folder, 'console.log');
+  const machine = {
+    cpus: 2,
+    memoryMiB: 256,
+    kernelPath: path.join(kernelFolder, 'bzImage'),
+    initramfsPath,
+    qemuCommand,
+    socketFolder: folder,
+    signal,
+    consolePath,
+  };
+  const { accelerator } = await chooseAccelerator(cacheFolder(), machine);
+  const found: Record<string, string> = {};
+  let corrupt: unknown;
+  let logBeforeKill = '';
+  let pagesBeforeKill = -1;
+  await runGuest({
+    ...machine,
+    accelerator,
+    mode: 'disk',
+    swapDiskPath,
+    devicePath: service.socket('guest'),
+    frontEnd: 'swap-device',
+    workload: { megabytes: WORKLOAD_MIB, processes: 2, seed: 1 },
+    timeoutSeconds: 400,
+    async onLine(line) {
+      const [word, name = '', ...value] = line.split(' ');
+      if (word === 'disk') found[name] = value.join(' ');
+      if (word === 'result') corrupt = JSON.parse(line.slice('result '.length)).pages_corrupt;
+      if (line === 'held') {
+        logBeforeKill = readFileSync(consolePath, 'latin1');
+        // Discards leave a little later than they are made.
+        pagesBeforeKill = await settled(PAGES_BEFORE_KILL, async () => {
+          return (await service.admin.guest('guest')).counters.persistentPages;
+        });
+        service.kill();
+      }
+    },
+  });
+
+  expect(found).toEqual({
+    sectors: `${(RESERVE_MIB * MEBIBYTE) / 512}`,
+    block_bytes: '4096',
+    fresh_other_than_zero: '0',
+    fresh_loads: '0',
+    fresh_zero_loads: expect.stringMatching(/^[1-9]\d+$/),
+    written_pages: '2048',
+    written_same: 'yes',
+    discarded_other_than_zero: '0',
+    before_discarded_same: 'yes',
+    after_discarded_same: 'yes',
+    rewritten_same: 'yes',
+    swapoff_while_swapping: 'done',
+    workload: 'done',
+    lost_loads: '0',
+    failed_stores: '0',
+    reloaded: 'done',
+    reloaded_other_than_zero: '0',
+    dead_discarded_other_than_zero: '0',
+    dead_fresh_other_than_zero: '0',
+    dead_read: 'failed',
+    dead_lost_loads: expect.stringMatching(/^[1-9]\d*$/),
+  });
+  expect(corrupt).toBe(0);
+  expect(complaintsIn(logBeforeKill)).toEqual([]);
+  expect(pagesBeforeKill).toBe(PAGES_BEFORE_KILL);
+  expect(readFileSync(consolePath, 'latin1')).toMatch(/DATA LOSS: page 0 /);
+});

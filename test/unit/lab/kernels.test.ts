@@ -1,0 +1,13 @@
+/** The table of `--kernel all`. */
+import { expect, test } from 'vitest';
+import { formatKernels } from '../../../kernel-shim/lab/kernels.js';
+
+test('what was skipped or failed says why, and is counted', () => {
+  const text = formatKernels([
+    { kernel: '6.1', personality: 'tmem', objections: [], skipped: 'cannot be fetched here' },
+    { kernel: '6.12', personality: 'tmem', objections: ['1 of 9 pages are corrupt', 'more'] },
+  ]);
+  expect(text).toMatch(/6\.1 .*cannot be fetched here/);
+  expect(text).toMatch(/6\.12 .*1 of 9 pages are corrupt/);
+  expect(text).toContain('0 passed, 1 failed, 1 skipped');
+});
