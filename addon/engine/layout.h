@@ -188,7 +188,8 @@ struct Object {
 static_assert(sizeof(Object) == 48);
 
 // Kept: object, number, nameCheck, slotChecks, slot. `slotChecks` is a sum over the
-// slots, made before the slot is stored: [0] is what it will be, [1] what it was. A
+// slots, made before the slot is stored: [0] is what it will be, [1] what it is
+// until the slot is stored, and then too. A
 // leaf is whole when either is right, so a kill between the stores costs nothing.
 struct Leaf {
   CellRef object;

@@ -160,7 +160,8 @@ std::string Store::Impl::check() {
             }
             charged += Guest::chargeFor(lengthBytes);
           }
-          if (leaf.slotChecks[0] != table.check().ofSlots(leaf)) wrong = "a leaf's check is wrong";
+          if (leaf.slotChecks[0] != table.check().ofSlots(leaf) ||
+              leaf.slotChecks[1] != leaf.slotChecks[0]) wrong = "a leaf's check is wrong";
           if (leafPages != leaf.used || leafPages == 0) wrong = "a leaf's count of pages is wrong";
           objectPages += leafPages;
           objectLeaves++;

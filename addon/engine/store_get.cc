@@ -122,13 +122,13 @@ Status Store::Impl::deliver(WorkerContext& context, Guest& guest, const GetOp& o
 void Store::Impl::setSlot(Leaf& leaf, uint32_t slot, uint32_t value) {
   uint32_t old = leaf.slot[slot];
   leaf.used = static_cast<uint8_t>(leaf.used + (old == kEmptySlot) - (value == kEmptySlot));
-  uint32_t sum = leaf.slotChecks[0];
-  uint32_t after = sum - table.check().ofSlot(slot, old) + table.check().ofSlot(slot, value);
-  // release, all three: at a kill after any of them one of the two checks is right, and
+  uint32_t after = leaf.slotChecks[0] - table.check().ofSlot(slot, old) + table.check().ofSlot(slot, value);
+  // release, all of these: at a kill after any of them one of the two checks is right, and
   // what a slot names is complete before it is named. Pairs with recovery.
-  std::atomic_ref<uint32_t>(leaf.slotChecks[1]).store(sum, std::memory_order_release);
   std::atomic_ref<uint32_t>(leaf.slotChecks[0]).store(after, std::memory_order_release);
   std::atomic_ref<uint32_t>(leaf.slot[slot]).store(value, std::memory_order_release);
+  // At rest nothing of before is accepted, so damage cannot bring it back.
+  std::atomic_ref<uint32_t>(leaf.slotChecks[1]).store(after, std::memory_order_release);
 }
 
 void Store::Impl::clearSlot(Guest& guest, Pool& pool, const SlotPlace& at) {
