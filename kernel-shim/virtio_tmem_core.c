@@ -26,6 +26,7 @@
 #include "vtmem_frontswap.h"
 #include "vtmem_power.h"
 #include "vtmem_rings.h"
+#include "vtmem_shrink.h"
 #include "vtmem_swapdev.h"
 
 struct srcu_struct vtmem_srcu;
@@ -125,10 +126,17 @@ static void vtmem_config_work(struct work_struct *work)
 {
 	struct vtmem_device *dev =
 		container_of(work, struct vtmem_device, config_work);
+	u64 target = dev->target;
 
 	vtmem_read_limits(dev);
-	if (dev->target != VIRTIO_TMEM_NO_TARGET)
-		vtmem_frontswap_shrink_to(dev->target);
+	if (dev->target == target)
+		return;
+	/* A disk cannot refuse writes, nor take its pages home. */
+	if (dev->swapdev && dev->target != VIRTIO_TMEM_NO_TARGET)
+		dev_notice(&dev->vdev->dev,
+			   "the host asks for at most %llu pages: swapoff of the swap device gives them back\n",
+			   dev->target);
+	vtmem_shrink_wake();
 }
 
 /* May come in interrupt context, where config space cannot be read. */

@@ -19,6 +19,7 @@ static const char * const vtmem_counter_names[] = {
 	[VTMEM_COUNT_failed_stores] = "failed_stores",
 	[VTMEM_COUNT_invalidates] = "invalidates",
 	[VTMEM_COUNT_refused_host] = "refused_host",
+	[VTMEM_COUNT_refused_target] = "refused_target",
 	[VTMEM_COUNT_refused_huge_page] = "refused_huge_page",
 	[VTMEM_COUNT_refused_no_pool] = "refused_no_pool",
 	[VTMEM_COUNT_refused_no_chunk] = "refused_no_chunk",

@@ -24,6 +24,7 @@
 
 #include "vtmem.h"
 #include "vtmem_frontswap.h"
+#include "vtmem_shrink.h"
 
 /* Pages of an object: neighbours share a queue. */
 #define OBJECT_SHIFT	10
@@ -105,6 +106,12 @@ static struct vtmem_pool *vtmem_frontswap_find(unsigned int type,
 	return srcu_dereference(vtmem_frontswap_pools[type], &vtmem_srcu);
 }
 
+/* Has the guest as many pages on the host as it was asked to come down to? */
+static bool vtmem_frontswap_at_target(struct vtmem_device *dev)
+{
+	return (u64)atomic_long_read(&dev->nr_held) >= READ_ONCE(dev->target);
+}
+
 /*
  * Without waiting while the host cannot refuse the page and there is room for
  * its copy; beyond that the host is asked.
@@ -141,6 +148,8 @@ static int vtmem_frontswap_store(unsigned int type, pgoff_t offset,
 
 	if (!pool || READ_ONCE(dev->refuse_puts)) {
 		vtmem_count(dev, refused_no_pool);
+	} else if (vtmem_frontswap_at_target(dev)) {
+		vtmem_count(dev, refused_target);
 	} else if (PageCompound(page)) {
 		/* frontswap would remember the first page only. */
 		vtmem_count(dev, refused_huge_page);
@@ -189,6 +198,8 @@ static int vtmem_frontswap_load(unsigned int type, pgoff_t offset,
 	else
 		vtmem_count(pool->dev, loads);
 	srcu_read_unlock(&vtmem_srcu, srcu);
+	if (err)
+		vtmem_shrink_load_failed();
 	return err ? -1 : 0;
 }
 
@@ -222,7 +233,7 @@ static struct frontswap_ops vtmem_frontswap_ops = {
  * vtmem_frontswap_attach() - let frontswap use a device
  * @dev: a device with a session
  *
- * Return: 0; -EBUSY if there is one already.
+ * Return: 0; -EBUSY if there is one already; another negative errno.
  */
 int vtmem_frontswap_attach(struct vtmem_device *dev)
 {
@@ -231,9 +242,11 @@ int vtmem_frontswap_attach(struct vtmem_device *dev)
 	int err = 0;
 
 	mutex_lock(&vtmem_frontswap_mutex);
-	if (rcu_access_pointer(vtmem_frontswap_device)) {
+	if (rcu_access_pointer(vtmem_frontswap_device))
 		err = -EBUSY;
-	} else {
+	else
+		err = vtmem_shrink_start(dev);
+	if (!err) {
 		for_each_set_bit(type, vtmem_frontswap_types, MAX_SWAPFILES)
 			vtmem_frontswap_open_pool(dev, type);
 		rcu_assign_pointer(vtmem_frontswap_device, dev);
@@ -251,25 +264,6 @@ int vtmem_frontswap_attach(struct vtmem_device *dev)
 }
 
 /**
- * vtmem_frontswap_shrink_to() - bring pages back into the guest
- * @pages: come down to so many, as far as the guest's memory allows
- *
- * Context: may sleep, for long.
- */
-void vtmem_frontswap_shrink_to(u64 pages)
-{
-	u64 before = U64_MAX, now;
-
-	for (;;) {
-		now = frontswap_curr_pages();
-		if (now <= pages || now >= before)
-			return;
-		before = now;
-		frontswap_shrink(pages);
-	}
-}
-
-/**
  * vtmem_frontswap_drain() - bring everything back before the device goes
  * @dev: a device whose refuse_puts is set
  */
@@ -279,11 +273,11 @@ void vtmem_frontswap_drain(struct vtmem_device *dev)
 
 	if (rcu_access_pointer(vtmem_frontswap_device) != dev)
 		return;
-	vtmem_frontswap_shrink_to(0);
-	left = frontswap_curr_pages();
+	vtmem_shrink_drain(dev);
+	left = vtmem_pool_present(dev, true);
 	if (left)
 		dev_err(&dev->vdev->dev,
-			"removed with %llu pages on the host: they are lost\n",
+			"DATA LOSS: removed with %llu pages on the host\n",
 			left);
 }
 

@@ -13,7 +13,6 @@ struct vtmem_device;
 int vtmem_frontswap_attach(struct vtmem_device *dev);
 void vtmem_frontswap_drain(struct vtmem_device *dev);
 void vtmem_frontswap_detach(struct vtmem_device *dev);
-void vtmem_frontswap_shrink_to(u64 pages);
 #else
 static inline int vtmem_frontswap_attach(struct vtmem_device *dev)
 {
@@ -22,7 +21,6 @@ static inline int vtmem_frontswap_attach(struct vtmem_device *dev)
 
 static inline void vtmem_frontswap_drain(struct vtmem_device *dev) {}
 static inline void vtmem_frontswap_detach(struct vtmem_device *dev) {}
-static inline void vtmem_frontswap_shrink_to(u64 pages) {}
 #endif
 
 #endif /* _VTMEM_FRONTSWAP_H */

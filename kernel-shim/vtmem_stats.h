@@ -33,6 +33,7 @@ enum vtmem_counter {
 	VTMEM_COUNT_failed_stores,
 	VTMEM_COUNT_invalidates,
 	VTMEM_COUNT_refused_host,	/* capacity, limit, frozen */
+	VTMEM_COUNT_refused_target,	/* the host wishes us to hold less */
 	VTMEM_COUNT_refused_huge_page,
 	VTMEM_COUNT_refused_no_pool,
 	VTMEM_COUNT_refused_no_chunk,	/* the reserve of chunks was empty */

@@ -32,11 +32,20 @@ export interface GuestMachine {
   qmpPath?: string;
   /** Socket of the service; absent: a guest without the device. */
   devicePath?: string;
+  /** The device is in a slot of its own, from where it can be unplugged. */
+  hotplug?: boolean;
   /** Socket where the service serves a disk, the guest's first. */
   diskPath?: string;
   /** Absent: the driver's choice. */
   frontEnd?: FrontEnd;
-  workload?: { megabytes: number; processes: number; seed: number; job?: Job; stream?: number };
+  workload?: {
+    megabytes: number;
+    processes: number;
+    seed: number;
+    job?: Job;
+    stream?: number;
+    pause?: string;
+  };
 }
 
 function kernelCommandLine(guest: GuestMachine): string {
@@ -53,7 +62,22 @@ function kernelCommandLine(guest: GuestMachine): string {
 /** A comma in a value is doubled: QEMU splits its options at single ones. */
 const quoted = (value: string): string => value.replaceAll(',', ',,');
 
-/** QEMU's arguments. One request queue for each processor, beside the control queue. */
+/** The tmem device, as `-device` and `device_add` take it. One request queue for each processor, beside the control queue. */
+export function tmemDevice(cpus: number, chardev: string): Record<string, string | number> {
+  return {
+    driver: 'vhost-user-test-device-pci',
+    chardev,
+    'virtio-id': 13,
+    num_vqs: cpus + 1,
+    vq_size: 256,
+    config_size: 64,
+  };
+}
+
+/** Where a device that can be unplugged is. */
+export const slot = { bus: 'tmem-slot', id: 'tmem' };
+
+/** QEMU's arguments. */
 export function qemuArguments(guest: GuestMachine): string[] {
   const args = ['-no-user-config', '-nodefaults', '-display', 'none', '-no-reboot'];
   // Even where we are killed and cannot stop it.
@@ -82,11 +106,10 @@ export function qemuArguments(guest: GuestMachine): string[] {
     args.push('-device', 'virtio-blk-pci,drive=files,serial=files');
   }
   if (guest.devicePath !== undefined) {
-    const vrings = guest.cpus + 1;
-    args.push('-chardev', `socket,id=tmem,path=${quoted(guest.devicePath)}`, '-device');
-    args.push(
-      `vhost-user-test-device-pci,chardev=tmem,virtio-id=13,num_vqs=${vrings},vq_size=256,config_size=64`,
-    );
+    args.push('-chardev', `socket,id=tmem,path=${quoted(guest.devicePath)}`);
+    if (guest.hotplug) args.push('-device', `pcie-root-port,id=${slot.bus},chassis=1`);
+    const device = { ...tmemDevice(guest.cpus, 'tmem'), ...(guest.hotplug && slot) };
+    args.push('-device', JSON.stringify(device));
   }
   return args;
 }

@@ -25,7 +25,11 @@ export async function drainGuest(
     if (status.state === 'absent' || status.state === 'orphaned') {
       throw new CommandFailure(`${left} and is not connected: nobody can take them back`);
     }
-    if (Date.now() >= deadlineMs) throw new CommandFailure(`${left} after ${timeoutMs / 1000} s`);
+    if (Date.now() >= deadlineMs) {
+      throw new CommandFailure(
+        `${left} after ${timeoutMs / 1000} s; those on a swap device (/dev/tmemswap0) come back by swapoff in the guest`,
+      );
+    }
     await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL_MS));
     status = await client.guest(name);
   }

@@ -64,7 +64,7 @@ test(
 test(
   'a service that is killed: the guest reads from its disk, and every page is right',
   async () => {
-    const driven = await prepareGuest({}, 'files');
+    const driven = await prepareGuest({}, { job: 'files' });
     guest = driven;
     driven.at('pass 1', async () => void process.kill(driven.service.pid, 'SIGKILL'));
     const report = await driven.run();

@@ -17,9 +17,12 @@ const GUEST_MIB = 128;
 
 export interface DrivenGuest {
   service: Service;
-  /** Called once, when the workload starts that phase. */
+  /** Called once, when the workload starts that phase; the guest goes on meanwhile. */
   at(phase: string, interfere: () => Promise<void>): void;
-  qmp(command: string, args?: object): Promise<unknown>;
+  /** Called once, before the workload starts the phase `pause`; the guest waits for it. */
+  whilePaused(interfere: () => Promise<void>): void;
+  /** Resolves to the answer, with `event` once QEMU has said that, too. */
+  qmp(command: string, args?: object, event?: string): Promise<unknown>;
   /** As the service counts them. */
   pagesPut(): Promise<number>;
   /** The kernel's log so far. */
@@ -33,10 +36,18 @@ export interface DrivenGuest {
   close(): Promise<void>;
 }
 
+export interface DrivenGuestOptions {
+  job?: Job;
+  /** Its device can be unplugged. */
+  hotplug?: boolean;
+  /** The phase of the workload it waits before. */
+  pause?: string;
+}
+
 /** Everything but running it. `guest` is its section of the service's configuration. */
 export async function prepareGuest(
   guest: Record<string, string | number> = {},
-  job: Job = 'swap',
+  { job = 'swap', hotplug = false, pause = '' }: DrivenGuestOptions = {},
 ): Promise<DrivenGuest> {
   const aborted = new AbortController();
   const { kernelFolder, initramfsPath, qemuCommand } = await makeArtefacts('5.10', aborted.signal);
@@ -67,7 +78,8 @@ export async function prepareGuest(
   return {
     service,
     at: (phase, interfere) => void interferences.set(`phase ${phase}`, interfere),
-    qmp: (command, args) => qmp(qmpPath, command, args),
+    whilePaused: (interfere) => void interferences.set('held', interfere),
+    qmp: (command, args, event) => qmp(qmpPath, command, args, event),
     pagesPut: async () => (await service.admin.guest('guest')).counters.putsGoodTotal,
     console: () => readFileSync(consolePath, 'latin1'),
     cutOff: () => aborted.abort(),
@@ -82,7 +94,8 @@ export async function prepareGuest(
         ...(job === 'files' && { fileDiskPath }),
         qmpPath,
         devicePath: service.socket('guest'),
-        workload: { job, megabytes: WORKLOAD_MIB, processes: 2, stream: 0, seed: 1 },
+        hotplug,
+        workload: { pause, job, megabytes: WORKLOAD_MIB, processes: 2, stream: 0, seed: 1 },
         timeoutSeconds: 400,
         onLine(line) {
           if (line === 'up') report = new GuestReport(); // a new life
@@ -90,9 +103,15 @@ export async function prepareGuest(
           const interfere = interferences.get(line);
           if (!interfere) return;
           interferences.delete(line);
-          interference = interfere();
-          // It goes on beside the guest; that it failed is told at the end.
+          const before = interference;
+          interference = (async () => {
+            await before;
+            await interfere();
+          })();
+          // That it failed is told at the end.
           interference.catch(() => aborted.abort());
+          // Only a guest that waits is kept waiting.
+          return line === 'held' ? interference : undefined;
         },
       }).catch((error: unknown) => {
         if (!aborted.signal.aborted) throw error;

@@ -170,3 +170,31 @@ test(
   },
   TEST_MS,
 );
+
+test(
+  'a guest that is asked to come down to a target does, and stays there, within its reserve too',
+  async () => {
+    const driven = await prepareGuest({ reserve: '128MiB' }, { pause: 'check' });
+    guest = driven;
+    const TARGET_PAGES = 1024;
+    const held = async () => (await driven.service.admin.guest('guest')).counters.persistentPages;
+    driven.at('fill', async () => {
+      await untilPut(driven, 4 * TARGET_PAGES);
+      await driven.service.ctl('guest', 'set', 'guest', `target=${TARGET_PAGES * 4}KiB`);
+    });
+    driven.whilePaused(() => until('it has come down', async () => (await held()) <= TARGET_PAGES));
+    let most = 0;
+    driven.at('release', async () => {
+      most = await held();
+    });
+    const report = await driven.run();
+    expectEveryPageRight(report);
+    // Each processor may be in the midst of a store that began below the target.
+    expect(most).toBeLessThanOrEqual(TARGET_PAGES + 2);
+    expect(report.counted('virtio_tmem_refused_target')).toBeGreaterThan(0);
+    expect(report.counted('virtio_tmem_staged_stores')).toBeGreaterThan(0);
+    expect(report.growth('swap_disk_writes')).toBeGreaterThan(0);
+    expect(complaintsIn(driven.console())).toEqual([]);
+  },
+  TEST_MS,
+);

@@ -3,7 +3,7 @@
  * The guest's workload: processes that together touch more anonymous memory
  * than the guest has, and check every page of it.
  *
- *   anonymous --megabytes N --processes N --seed N --corpus FILE [--hold]
+ *   anonymous --megabytes N --processes N --seed N --corpus FILE [--hold] [--pause PHASE]
  *
  * Every process walks its share in random order, a new one for each phase:
  *
@@ -15,7 +15,7 @@
  *
  * A phase starts when all processes have ended the one before, and "phase NAME"
  * is printed when it does. With --hold, "held" is printed before release and a line read from the standard input,
- * so that somebody can look at the swap while it is full.
+ * so that somebody can look at the swap while it is full. With --pause the same before that phase.
  *
  * Prints "result {...}" (JSON) and exits 0 when every page checked out, 1 when
  * one did not, 2 when the workload could not run. The same seed is the same run.
@@ -59,6 +59,7 @@ struct options {
 	uint64_t seed;
 	const char *corpus_path;
 	bool hold;
+	const char *pause;
 };
 
 static struct options parse_options(char **argument)
@@ -80,6 +81,8 @@ static struct options parse_options(char **argument)
 			options.processes = parse_number(name, *argument);
 		else if (!strcmp(name, "--seed"))
 			options.seed = parse_number(name, *argument);
+		else if (!strcmp(name, "--pause"))
+			options.pause = *argument;
 		else if (!strcmp(name, "--corpus"))
 			options.corpus_path = *argument;
 		else
@@ -236,7 +239,7 @@ int main(int argc, char **argv)
 	for (int phase = 0; phase < PHASES; phase++) {
 		double start;
 
-		if (phase == RELEASE && options.hold)
+		if ((phase == RELEASE && options.hold) || (options.pause && !strcmp(options.pause, phase_names[phase])))
 			hold();
 		printf("phase %s\n", phase_names[phase]);
 		fflush(stdout);

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * virtio-tmem guest driver: frontswap's pages on their way home.
+ *
+ * When the host wishes the guest to hold fewer pages, and before a device goes,
+ * a thread brings pages back with frontswap_shrink(), a swapoff of so many pages
+ * that goes through the page tables of all processes. Nothing new is stored
+ * meanwhile, so what memory has no room for goes to the swap disk. There is room
+ * on it: a page in frontswap occupies its slot of the disk all the time.
+ *
+ * Rounds are small, and there is none while memory and swap are as good as full,
+ * because a page that comes home needs memory before it gives up its slot, and
+ * the kernel would kill somebody to get it.
+ *
+ * frontswap_shrink() does not return when it is asked for as many pages as there
+ * are, or when some of them go while it runs, as long as the swap area has other
+ * pages: it searches on until it is interrupted, as the user of swapoff does.
+ * Here a timer does, with a signal, once the pages are home or none has moved
+ * for a while. The rest may be nobody's any more, see virtio_tmem_slots.c. Of
+ * several swap areas frontswap_shrink() knows the first only.
+ *
+ * A load that fails in this thread is the end of it. frontswap would go on with
+ * whatever is on the disk and give that to a process we do not know.
+ */
+#include <linux/frontswap.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/spinlock.h>
+#include <linux/swap.h>
+#include <linux/timer.h>
+#include <linux/wait.h>
+
+#include "vtmem.h"
+#include "vtmem_shrink.h"
+
+/* Pages of a round, unless a 16th of all is more. */
+#define ROUND_PAGES		1024
+
+/* Of memory and swap together, one page in so many is left alone. */
+#define RAM_PAGES_PER_SPARE	64
+
+#define NO_ROOM_PAUSE		HZ
+#define STUCK_AFTER		HZ
+#define STUCK_PAUSE		(5 * HZ)
+/* The pages are home, the host has not been told yet. */
+#define FLUSH_PAUSE		(HZ / 10 + 1)
+#define WATCH_INTERVAL		(HZ / 10 + 1)
+
+/* A device that goes waits so long for a page to move, then for a round's end. */
+#define DRAIN_PATIENCE_S	15
+#define ROUND_END_TIMEOUT	(10 * HZ)
+
+static void vtmem_shrink_watch(struct timer_list *timer);
+
+/*
+ * @lock:	guards the rest; taken by the timer too
+ * @dev:	whose target counts, or NULL
+ * @busy:	a round is under way
+ * @goal:	the excess at which it is over
+ * @excess:	as the timer saw it last
+ * @moved:	when that changed, in jiffies
+ * @stuck:	it did not for too long
+ * @thread:	runs rounds; made once, as frontswap cannot be unregistered
+ * @wait:	the thread, for an excess; others, for the end of a round
+ */
+static struct {
+	spinlock_t lock; /* nests in nothing */
+	struct vtmem_device *dev;
+	bool busy;
+	u64 goal;
+	u64 excess;
+	unsigned long moved;
+	bool stuck;
+	struct timer_list timer;
+	struct task_struct *thread;
+	wait_queue_head_t wait;
+} shrink = {
+	.lock = __SPIN_LOCK_UNLOCKED(shrink.lock),
+	.timer = __TIMER_INITIALIZER(vtmem_shrink_watch, 0),
+	.wait = __WAIT_QUEUE_HEAD_INITIALIZER(shrink.wait),
+};
+
+/* Pages held beyond the target. Under the lock. */
+static u64 vtmem_excess(void)
+{
+	u64 held, target;
+
+	lockdep_assert_held(&shrink.lock);
+	if (!shrink.dev)
+		return 0;
+	held = atomic_long_read(&shrink.dev->nr_held);
+	target = READ_ONCE(shrink.dev->target);
+	return held > target ? held - target : 0;
+}
+
+static bool vtmem_is_excess(void)
+{
+	bool excess;
+
+	spin_lock_bh(&shrink.lock);
+	excess = vtmem_excess() > 0;
+	spin_unlock_bh(&shrink.lock);
+	return excess;
+}
+
+static bool vtmem_is_busy(void)
+{
+	return READ_ONCE(shrink.busy);
+}
+
+/* Interrupts a round that has nothing left to do. */
+static void vtmem_shrink_watch(struct timer_list *timer)
+{
+	u64 excess;
+	bool over;
+
+	spin_lock(&shrink.lock);
+	excess = vtmem_excess();
+	if (excess != shrink.excess) {
+		shrink.excess = excess;
+		shrink.moved = jiffies;
+	}
+	shrink.stuck = time_after(jiffies, shrink.moved + STUCK_AFTER);
+	over = excess <= shrink.goal || shrink.stuck;
+	spin_unlock(&shrink.lock);
+	if (over)
+		send_sig(SIGINT, shrink.thread, 1);
+	else
+		mod_timer(timer, jiffies + WATCH_INTERVAL);
+}
+
+/* How many of @excess pages there is memory for now. */
+static unsigned long vtmem_shrink_pages(u64 excess)
+{
+	long spare = totalram_pages() / RAM_PAGES_PER_SPARE;
+	long room = max(si_mem_available(), 0L) + get_nr_swap_pages() - spare;
+	u64 round = max_t(u64, ROUND_PAGES, excess / 16);
+
+	return room > 0 ? min3((u64)room, round, excess) : 0;
+}
+
+/* Returns how long to wait for the next round. */
+static long vtmem_shrink_round(void)
+{
+	unsigned long before = frontswap_curr_pages(), pages;
+	bool stuck;
+	u64 excess;
+
+	spin_lock_bh(&shrink.lock);
+	excess = vtmem_excess();
+	pages = vtmem_shrink_pages(excess);
+	WRITE_ONCE(shrink.busy, pages > 0);
+	shrink.goal = excess - pages;
+	shrink.excess = excess;
+	shrink.moved = jiffies;
+	shrink.stuck = false;
+	spin_unlock_bh(&shrink.lock);
+	if (!excess)
+		return 0;
+	if (!pages)
+		return NO_ROOM_PAUSE;
+
+	mod_timer(&shrink.timer, jiffies + WATCH_INTERVAL);
+	frontswap_shrink(before > pages ? before - pages : 0);
+	del_timer_sync(&shrink.timer);
+	flush_signals(current);
+
+	spin_lock_bh(&shrink.lock);
+	WRITE_ONCE(shrink.busy, false);
+	stuck = shrink.stuck;
+	spin_unlock_bh(&shrink.lock);
+	wake_up_all(&shrink.wait);
+	if (stuck) {
+		vtmem_slots_turn_over();
+		return STUCK_PAUSE;
+	}
+	return frontswap_curr_pages() < before ? 0 : FLUSH_PAUSE;
+}
+
+static int vtmem_shrink_thread(void *unused)
+{
+	long pause;
+
+	allow_signal(SIGINT);
+	for (;;) {
+		wait_event_idle(shrink.wait, vtmem_is_excess());
+		pause = vtmem_shrink_round();
+		if (pause)
+			schedule_timeout_idle(pause);
+		else
+			cond_resched();
+	}
+	return 0;
+}
+
+/**
+ * vtmem_shrink_start() - follow a device's target
+ * @dev: the device frontswap uses
+ *
+ * Return: 0 or a negative errno.
+ */
+int vtmem_shrink_start(struct vtmem_device *dev)
+{
+	struct task_struct *thread;
+
+	if (!shrink.thread) {
+		thread = kthread_create(vtmem_shrink_thread, NULL,
+					"virtio_tmem");
+		if (IS_ERR(thread))
+			return PTR_ERR(thread);
+		shrink.thread = thread;
+		wake_up_process(thread);
+	}
+	spin_lock_bh(&shrink.lock);
+	shrink.dev = dev;
+	spin_unlock_bh(&shrink.lock);
+	vtmem_shrink_wake();
+	return 0;
+}
+
+/**
+ * vtmem_shrink_wake() - the target has changed
+ */
+void vtmem_shrink_wake(void)
+{
+	wake_up_all(&shrink.wait);
+}
+
+/**
+ * vtmem_shrink_drain() - bring everything back before the device goes
+ * @dev: the device frontswap uses; it stores nothing any more
+ *
+ * Gives up on what there is no memory for. Of a service that does not answer
+ * nothing is asked.
+ *
+ * Context: may sleep, for as long as pages come back.
+ */
+void vtmem_shrink_drain(struct vtmem_device *dev)
+{
+	u64 held, before = U64_MAX, pages;
+	unsigned int waited_s = 0;
+
+	if (!vtmem_session_pages(dev, true, &pages)) {
+		WRITE_ONCE(dev->target, 0);
+		vtmem_shrink_wake();
+		for (;;) {
+			held = atomic_long_read(&dev->nr_held);
+			waited_s = held < before ? 0 : waited_s + 1;
+			if (!held || waited_s > DRAIN_PATIENCE_S)
+				break;
+			before = held;
+			wait_event_timeout(shrink.wait,
+					   !atomic_long_read(&dev->nr_held),
+					   HZ);
+		}
+	}
+	spin_lock_bh(&shrink.lock);
+	shrink.dev = NULL;
+	spin_unlock_bh(&shrink.lock);
+	wait_event_timeout(shrink.wait, !vtmem_is_busy(), ROUND_END_TIMEOUT);
+}
+
+/**
+ * vtmem_shrink_load_failed() - a page is lost; do not return if we wanted it
+ *
+ * Context: outside vtmem_srcu.
+ */
+void vtmem_shrink_load_failed(void)
+{
+	if (current != shrink.thread)
+		return;
+	pr_err("virtio_tmem: no pages are brought back any more; who needs the lost page waits for ever\n");
+	for (;;)
+		schedule_timeout_idle(MAX_SCHEDULE_TIMEOUT);
+}

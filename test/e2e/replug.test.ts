@@ -1,0 +1,115 @@
+/**
+ * The service under a running guest is replaced: the device is unplugged, and another one plugged in that belongs to
+ * another service, all through QEMU's machine protocol and `tmemd ctl`.
+ */
+import { afterEach, expect, test } from 'vitest';
+import { complaintsIn } from '../../kernel-shim/lab/kernel-log.js';
+import { slot, tmemDevice } from '../../kernel-shim/lab/qemu.js';
+import { Service } from '../mock/service.js';
+import { type DrivenGuest, prepareGuest } from './driven-guest.js';
+
+const TEST_MS = 600_000;
+const CPUS = 2;
+let guest: DrivenGuest | undefined;
+let successor: Service | undefined;
+
+afterEach(async () => {
+  await guest?.close();
+  await successor?.stop();
+  successor = undefined;
+});
+
+const persistentPages = async (service: Service): Promise<number> =>
+  (await service.admin.guest('guest')).counters.persistentPages;
+
+async function unplug(driven: DrivenGuest): Promise<void> {
+  await driven.qmp('device_del', { id: slot.id }, 'DEVICE_DELETED');
+  await driven.qmp('chardev-remove', { id: 'tmem' });
+}
+
+async function plug(driven: DrivenGuest, service: Service): Promise<void> {
+  const addr = { type: 'unix', data: { path: service.socket('guest') } };
+  await driven.qmp('chardev-add', {
+    id: 'tmem2',
+    backend: { type: 'socket', data: { addr, server: false } },
+  });
+  await driven.qmp('device_add', { ...tmemDevice(CPUS, 'tmem2'), ...slot });
+}
+
+test(
+  'a guest under pressure is drained, its device unplugged without loss, and it swaps into the service that comes next',
+  async () => {
+    const driven = await prepareGuest({}, { hotplug: true, pause: 'check' });
+    guest = driven;
+    let drained: Awaited<ReturnType<Service['ctl']>> | undefined;
+    let heldBefore = 0;
+    driven.at('rewrite', async () => {
+      heldBefore = await persistentPages(driven.service);
+      drained = await driven.service.ctl('guest', 'drain', 'guest', '--timeout', '240s');
+    });
+    driven.whilePaused(async () => {
+      await unplug(driven);
+      await driven.service.stop();
+      successor = await Service.start({ guests: { guest: {} } });
+      await plug(driven, successor);
+    });
+    const report = await driven.run();
+    expect(drained).toMatchObject({ status: 0, stderr: '' });
+    expect(heldBefore).toBeGreaterThan(0);
+    expect(report.failure).toBeUndefined();
+    expect(report.result?.pages_corrupt).toBe(0);
+    expect(report.result?.pages_checked).toBeGreaterThan(0);
+    expect(report.growth('swap_disk_writes')).toBeGreaterThan(0);
+    expect(complaintsIn(driven.console())).toEqual([]);
+    // The counters are those of the second device.
+    expect(report.counted('virtio_tmem_succ_stores')).toBeGreaterThan(0);
+    expect(report.counted('virtio_tmem_lost_loads')).toBe(0);
+    const { counters } = (await successor?.admin.guest('guest')) ?? {};
+    expect(counters?.putsGoodTotal).toBe(report.counted('virtio_tmem_succ_stores'));
+    expect(counters?.persistentPages).toBe(0);
+    expect(await successor?.admin.check()).toEqual({ ok: true, problem: '' });
+  },
+  TEST_MS,
+);
+
+test(
+  'a device unplugged without a drain: its pages come home first, and the disk takes what memory has no room for',
+  async () => {
+    const driven = await prepareGuest({}, { hotplug: true, pause: 'check' });
+    guest = driven;
+    let heldBefore = 0;
+    driven.whilePaused(async () => {
+      heldBefore = await persistentPages(driven.service);
+      await unplug(driven);
+    });
+    const report = await driven.run();
+    expect(heldBefore).toBeGreaterThan(0);
+    expect(report.failure).toBeUndefined();
+    expect(report.result?.pages_corrupt).toBe(0);
+    expect(report.result?.pages_checked).toBeGreaterThan(0);
+    expect(complaintsIn(driven.console())).toEqual([]);
+  },
+  TEST_MS,
+);
+
+test(
+  'a device unplugged when its service is dead: the guest lives, and is told how many pages it has lost',
+  async () => {
+    const driven = await prepareGuest({}, { hotplug: true, pause: 'check' });
+    guest = driven;
+    let held = 0;
+    driven.whilePaused(async () => {
+      held = await persistentPages(driven.service);
+      driven.service.kill();
+      await unplug(driven);
+      expect(await driven.qmp('query-status')).toMatchObject({ status: 'running' });
+      driven.cutOff();
+    });
+    await driven.run();
+    expect(held).toBeGreaterThan(0);
+    const lost = /DATA LOSS: removed with (\d+) pages on the host/.exec(driven.console())?.[1];
+    // Some may have become nobody's since they were counted.
+    expect(Number(lost)).toBeGreaterThan(held / 2);
+  },
+  TEST_MS,
+);
