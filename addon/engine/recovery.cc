@@ -33,7 +33,7 @@ class Recovery {
       findBlocks();
       for (GuestInHand& in : guests_) settleAccounts(in);
     } catch (...) {
-      abandon();
+      store_.abandon();
       throw;
     }
     if (report) *report = report_;
@@ -74,7 +74,6 @@ class Recovery {
   void markDamaged(GuestInHand& in);
 
   void settleAccounts(GuestInHand& in);
-  void abandon();
 
   template <typename Visit>  // Visit(PageMap::Shard&, CellRef object, CellRef leaf)
   void forEachLeaf(Guest& guest, Visit visit) {
@@ -182,6 +181,7 @@ void Recovery::addGuest(const GuestRecords::FoundGuest& found) {
                                      Guest::BinIds{identity.reserveBin, identity.ephemeralBin},
                                      static_cast<uint32_t>(index));
   at.generation++;
+  at.unclaimed = true;
   Guest& guest = *at.guest;
   store_.bins[identity.reserveBin].store(&guest.reserveBin, std::memory_order_release);
   store_.bins[identity.ephemeralBin].store(&guest.ephemeralBin, std::memory_order_release);
@@ -428,19 +428,10 @@ void Recovery::settleAccounts(GuestInHand& in) {
   store_.setReserve(guest);
 }
 
-// Nothing of what was taken over is given back: the arena is left to whoever looks into it.
-void Recovery::abandon() {
-  store_.forEachBin([](Bin& bin) { bin.abandon(); });
-  for (Store::Impl::GuestPlace& at : store_.places) {
-    if (!at.guest) continue;
-    for (CellSlab* slab : {&at.guest->persistentObjects, &at.guest->persistentLeaves}) slab->abandon();
-    at.guest.reset();
-  }
-  store_.records.abandon();
-}
 
 Store::Impl::Impl(int arenaFd, const StoreOptions& given, RecoveryReport* report)
     : options(given), table(arenaFd), hash(table.secret()), index(table), records(table) {
+  options.arenaFd = arenaFd;
   options.capacityBytes = table.capacityBytes();
   Recovery(*this).run(report);
   if (options.backgroundSettling) settler = std::make_unique<Settler>(*this, true);

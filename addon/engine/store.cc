@@ -61,6 +61,10 @@ Store::Impl::Impl(const StoreOptions& storeOptions)
 
 Store::Impl::~Impl() {
   settler.reset();
+  if (options.arenaFd >= 0) {
+    abandon();
+    return;
+  }
   for (GuestPlace& at : places) {
     if (!at.guest) continue;
     records.leave(at.guest->record);
@@ -193,6 +197,7 @@ std::optional<GuestId> Store::guestNamed(const std::string& name) const {
 
 GuestId Store::addGuest(const GuestOptions& options) {
   std::lock_guard<std::mutex> control(impl_->controlMutex);
+  if (std::optional<GuestId> claimed = impl_->claim(options)) return *claimed;
   impl_->validate(options);
   uint32_t index = 0;
   while (index < Impl::kGuestsMax && impl_->places[index].guest) index++;
@@ -240,6 +245,7 @@ void Store::Impl::dismiss(GuestPlace& at) {
   retiredCorrupt += guest.corruptFound.load(std::memory_order_relaxed);
   DedupGroup* group = &guest.group;
   at.guest.reset();
+  at.unclaimed = false;
   leaveGroup(group);
 }
 

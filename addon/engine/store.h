@@ -77,7 +77,15 @@ struct StoreOptions {
   bool backgroundSettling = true;
   // The empty file the arena is made in, opened for reading and writing; -1: memory
   // that nobody else can map. Locked against other stores while this one lives.
+  // Who uses a file means to have the pages again: they stay in it when the store ends.
   int arenaFd = -1;
+};
+
+// A guest that was recovered and that addGuest() has not been called for yet.
+struct UnclaimedGuest {
+  GuestId id;
+  std::string name;
+  uint64_t pages;
 };
 
 // What recovering an arena found.
@@ -154,7 +162,10 @@ class Store {
   static uint64_t minimumCapacityBytes();
 
   // --- control ---------------------------------------------------------------
-  GuestId addGuest(const GuestOptions& options);  // throws ConfigError
+  // After a recovery: takes over the recovered guest of that name, whose reserve, group,
+  // pools and node must be those asked for. Throws ConfigError.
+  GuestId addGuest(const GuestOptions& options);
+  std::vector<UnclaimedGuest> unclaimedGuests() const;
   std::optional<GuestId> guestNamed(const std::string& name) const;
   void removeGuest(GuestId guest);
   void updateGuest(GuestId guest, const GuestTuning& tuning);  // throws ConfigError

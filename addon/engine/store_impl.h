@@ -57,6 +57,7 @@ struct Store::Impl {
     Gate gate;
     std::unique_ptr<Guest> guest;  // changed with the gate closed
     uint32_t generation = 0;
+    bool unclaimed = false;  // recovered; guarded by controlMutex
   };
   GuestPlace* place(GuestId id) { return &places[static_cast<uint32_t>(id) % kGuestsMax]; }
   // With the gate entered or closed: the guest, if the id still names it.
@@ -71,6 +72,9 @@ struct Store::Impl {
   void validateLimits(const GuestOptions& guest) const;  // throws ConfigError
   void setReserve(Guest& guest);                         // throws ConfigError
   void dismiss(GuestPlace& at);
+  // --- one process after the other: see succession.cc ---
+  std::optional<GuestId> claim(const GuestOptions& options);  // throws ConfigError
+  void abandon();
   void writeRecord(Guest& guest, const GuestOptions& options);  // throws ConfigError
   void openSession(Guest& guest, uint64_t sessionId);
   void changeSettings(Guest& guest, bool newSession);

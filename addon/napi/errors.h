@@ -13,6 +13,7 @@
 namespace tmemd::binding {
 
 inline constexpr const char* kConfigCode = "TMEMD_CONFIG";       // a configuration that cannot be honoured
+inline constexpr const char* kArenaCode = "TMEMD_ARENA";         // an arena that cannot be recovered
 inline constexpr const char* kFrontEndCode = "TMEMD_FRONT_END";  // the front end asked for what is impossible
 inline constexpr const char* kClosedCode = "TMEMD_CLOSED";       // closed, by us or by the peer
 inline constexpr const char* kTruncatedCode = "TMEMD_TRUNCATED";  // the stream ended within a message
@@ -28,6 +29,8 @@ auto translateErrors(Napi::Env env, Body body) {
     return body();
   } catch (const ConfigError& error) {
     throw errorWithCode(env, error.what(), kConfigCode);
+  } catch (const AttachError& error) {
+    throw errorWithCode(env, error.what(), kArenaCode);
   } catch (const FrontEndError& error) {
     throw errorWithCode(env, error.what(), kFrontEndCode);
   } catch (const std::system_error& error) {

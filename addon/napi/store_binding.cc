@@ -62,6 +62,7 @@ GuestId asGuest(Napi::Value value) {
 Napi::Function StoreBinding::define(Napi::Env env) {
   return DefineClass(env, "Store",
                      {InstanceMethod<&StoreBinding::addGuest>("addGuest"),
+                      InstanceMethod<&StoreBinding::unclaimedGuests>("unclaimedGuests"),
                       InstanceMethod<&StoreBinding::removeGuest>("removeGuest"),
                       InstanceMethod<&StoreBinding::updateGuest>("updateGuest"),
                       InstanceMethod<&StoreBinding::dropPools>("dropPools"),
@@ -86,7 +87,14 @@ StoreBinding::StoreBinding(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   options.capacityBytes = asInteger(from.Get("capacityBytes"), "capacityBytes", 0);
   options.backgroundSettling =
       optionalBoolean(from, "backgroundSettling").value_or(options.backgroundSettling);
-  store_ = translateErrors(info.Env(), [&] { return std::make_shared<Store>(options); });
+  const std::optional<uint64_t> arenaFd =
+      optionalInteger(from, "arenaFd", 0, std::numeric_limits<int>::max());
+  const bool recovers = optionalBoolean(from, "recover").value_or(false);
+  if (arenaFd) options.arenaFd = static_cast<int>(*arenaFd);
+  store_ = translateErrors(info.Env(), [&] {
+    return recovers ? std::shared_ptr<Store>(Store::recover(options.arenaFd, options))
+                    : std::make_shared<Store>(options);
+  });
 }
 
 const std::shared_ptr<Store>& StoreBinding::open(Napi::Env env) const {
@@ -98,6 +106,19 @@ Napi::Value StoreBinding::addGuest(const Napi::CallbackInfo& info) {
   const GuestOptions options = readGuestOptions(asObject(info[0], "options"));
   const GuestId guest = translateErrors(info.Env(), [&] { return open(info.Env())->addGuest(options); });
   return Napi::Number::New(info.Env(), static_cast<uint32_t>(guest));
+}
+
+Napi::Value StoreBinding::unclaimedGuests(const Napi::CallbackInfo& info) {
+  const std::vector<UnclaimedGuest> from = open(info.Env())->unclaimedGuests();
+  Napi::Array to = Napi::Array::New(info.Env(), from.size());
+  for (uint32_t i = 0; i < from.size(); ++i) {
+    Napi::Object guest = Napi::Object::New(info.Env());
+    setNumber(guest, "guest", static_cast<uint32_t>(from[i].id));
+    guest.Set("name", from[i].name);
+    setNumber(guest, "pages", from[i].pages);
+    to.Set(i, guest);
+  }
+  return to;
 }
 
 Napi::Value StoreBinding::removeGuest(const Napi::CallbackInfo& info) {

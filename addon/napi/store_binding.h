@@ -21,6 +21,7 @@ class StoreBinding : public Napi::ObjectWrap<StoreBinding> {
 
  private:
   Napi::Value addGuest(const Napi::CallbackInfo& info);
+  Napi::Value unclaimedGuests(const Napi::CallbackInfo& info);
   Napi::Value removeGuest(const Napi::CallbackInfo& info);
   void updateGuest(const Napi::CallbackInfo& info);
   Napi::Value dropPools(const Napi::CallbackInfo& info);

@@ -94,7 +94,9 @@ export function qemuArguments(guest: GuestMachine): string[] {
   args.push('-chardev', `socket,id=channel,path=${quoted(guest.channelPath)}`, '-serial', 'chardev:channel');
   if (guest.qmpPath !== undefined) args.push('-qmp', `unix:${quoted(guest.qmpPath)},server=on,wait=off`);
   if (guest.diskPath !== undefined) {
-    args.push('-chardev', `socket,id=disk,path=${quoted(guest.diskPath)}`);
+    // Of a service that comes after the one that ends.
+    const reconnect = guest.oldQemu ? 'reconnect=1' : 'reconnect-ms=500';
+    args.push('-chardev', `socket,id=disk,path=${quoted(guest.diskPath)},${reconnect}`);
     args.push('-device', `vhost-user-blk-pci,chardev=disk,num-queues=${guest.cpus}`);
   }
   if (guest.swapDiskPath !== undefined) {

@@ -19,6 +19,7 @@ export function serveCommand(): Command {
     .description('serve guests over vhost-user sockets')
     .option('--config <file>', 'TOML configuration file; flags add to it and win over it')
     .option('--memory <size>', 'hard capacity of the store (default: 1GiB)')
+    .option('--arena <file>', 'keep pages in this file on a tmpfs, for the service that comes after')
     .option('--socket-path <path>', 'serve one guest here, named by the base name; repeatable', collect)
     .option('--disk <path=size>', 'serve one guest a disk here (vhost-user-blk); repeatable', collect)
     .option('--fd <number>', 'serve one guest on this inherited socket; repeatable', collect)

@@ -35,6 +35,8 @@ export interface GuestConfig {
 export interface Config {
   memoryBytes: number;
   settling: boolean;
+  /** The arena's file; absent: the arena is gone with the service. */
+  arenaPath?: string;
   /** Absent only when every guest came in as a descriptor and no path was given. */
   adminSocket?: string;
   metrics?: ListenAddress;

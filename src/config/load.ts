@@ -14,6 +14,7 @@ import { ConfigError } from './config-error.js';
 import { formatSize, PAGE_BYTES } from './quantity.js';
 import {
   configFile,
+  filePath,
   guestName,
   guestSection,
   listenAddress,
@@ -26,6 +27,7 @@ import {
 export interface Flags {
   config?: string;
   memory?: string;
+  arena?: string;
   socketPath?: string[];
   disk?: string[];
   fd?: string[];
@@ -47,6 +49,7 @@ export function loadConfig(flags: Flags, runtimeFolder: string): Config {
   guests.forEach(checkLimits);
 
   const memory = fromFlag('--memory', memorySize, flags.memory);
+  const arena = fromFlag('--arena', filePath, flags.arena) ?? file.store.arena;
   const admin = fromFlag('--admin-socket', socketPath, flags.adminSocket) ?? file.admin.socket;
   const adminSocket = admin === undefined ? besideFirstGuest(guests) : resolve(admin);
   const metrics = fromFlag('--metrics', listenAddress, flags.metrics) ?? file.metrics.listen;
@@ -54,6 +57,7 @@ export function loadConfig(flags: Flags, runtimeFolder: string): Config {
   return {
     memoryBytes: memory ?? file.store.memory,
     settling: file.store.settling,
+    ...(arena !== undefined && { arenaPath: resolve(arena) }),
     ...(adminSocket !== undefined && { adminSocket }),
     ...(metrics && { metrics }),
     logLevel: fromFlag('--log-level', logLevel, flags.logLevel) ?? file.log.level,

@@ -4,6 +4,7 @@
  *   [store]
  *   memory = "1GiB"          # hard capacity: data, slack and metadata
  *   settling = true          # compact and recompress cold pages in the background
+ *   arena = "/dev/shm/tmemd.arena"     # a file on a tmpfs: pages outlive the service; default: they do not
  *
  *   [admin]
  *   socket = "/run/tmemd/admin.sock"   # default: admin.sock beside the first guest's socket
@@ -95,6 +96,10 @@ export const socketPath = z
     `a path of 1 to ${MAX_SOCKET_PATH_BYTES} bytes`,
   );
 
+export const filePath = z
+  .string('a path')
+  .refine((path) => path.length > 0 && !path.includes('\0'), 'a path of at least 1 byte');
+
 export const logLevel = z.enum(logLevels, `one of ${logLevels.join(', ')}`);
 
 export interface ListenAddress {
@@ -173,7 +178,10 @@ export const guestSection = z.strictObject(
 
 export const configFile = z.strictObject({
   store: z
-    .strictObject({ memory: memorySize.default(2 ** 30), settling: flag.default(true) }, 'a table')
+    .strictObject(
+      { memory: memorySize.default(2 ** 30), settling: flag.default(true), arena: filePath.optional() },
+      'a table',
+    )
     .prefault({}),
   admin: z.strictObject({ socket: socketPath.optional() }, 'a table').prefault({}),
   metrics: z.strictObject({ listen: listenAddress.optional() }, 'a table').prefault({}),

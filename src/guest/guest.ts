@@ -5,7 +5,7 @@
  * What becomes of its pools:
  *   rings stopped      kept; after STOPPED_WARNING_MS with pages held, a warning
  *   session ended      orphaned: dropped after orphanTimeoutMs unless a front end is back by then
- *   service stopped    gone with the store
+ *   service stopped    gone with the store; with an arena file kept in it, for the service that comes after
  * RESET by a new driver, and when a disk begins a new life, is the device's business.
  *
  * Its personality is what it is shown: virtio-tmem, or with `disk` in its
@@ -122,6 +122,10 @@ export class Guest {
       maxPools: config.maxPools,
       numaNode: config.numaNode ?? -1,
     });
+    // Of a service before this one: kept even where a closed connection would drop them.
+    const { pages, damagedPages } = store.guestCounters(this.#id);
+    if (pages > 0) this.#keepOrphaned();
+    if (damagedPages > 0) this.#log.error({ pages, damagedPages }, 'pages in the arena are damaged');
   }
 
   /** Serves one front end after the other until nothing more can come: close(), or the end of a lone connection. */
@@ -223,8 +227,13 @@ export class Guest {
   async #orphan(): Promise<void> {
     const { orphanTimeoutMs } = this.#config;
     if (orphanTimeoutMs === 0) return this.#dropPools('connection closed');
+    this.#keepOrphaned();
+  }
+
+  #keepOrphaned(): void {
+    const { orphanTimeoutMs } = this.#config;
     this.#orphaned = true;
-    if (orphanTimeoutMs === Number.POSITIVE_INFINITY) return;
+    if (orphanTimeoutMs === 0 || orphanTimeoutMs === Number.POSITIVE_INFINITY) return;
     this.#orphanTimer = setTimeout(() => void this.#dropPools('orphan timeout'), orphanTimeoutMs);
   }
 

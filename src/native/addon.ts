@@ -11,6 +11,17 @@ import { loadAddon } from './load.js';
 export interface StoreOptions {
   capacityBytes: number;
   backgroundSettling?: boolean;
+  /** The file the arena lies in, open for reading and writing; stays the caller's. Absent: memory of the store's own. */
+  arenaFd?: number;
+  /** Takes over the arena in the file, of whatever capacity that is; else the file must be empty. */
+  recover?: boolean;
+}
+
+/** A guest of a recovered arena that addGuest() was not called for yet. */
+export interface UnclaimedGuest {
+  guest: number;
+  name: string;
+  pages: number;
 }
 
 export interface GuestOptions {
@@ -37,11 +48,14 @@ export interface GuestTuning {
 }
 
 /**
- * Methods that take a configuration throw an Error whose `code` is `TMEMD_CONFIG`. Arguments of the
+ * Methods that take a configuration throw an Error whose `code` is `TMEMD_CONFIG`; so does the constructor,
+ * which throws `TMEMD_ARENA` for an arena that cannot be had. Arguments of the
  * wrong kind are TypeErrors that name them. Once closed, every method but close throws `TMEMD_CLOSED`.
  */
 export interface NativeStore {
+  /** After a recovery: takes over the guest of that name, if it was there. */
   addGuest(options: GuestOptions): number;
+  unclaimedGuests(): UnclaimedGuest[];
   removeGuest(guest: number): Promise<void>;
   updateGuest(guest: number, tuning: GuestTuning): void;
   dropPools(guest: number): Promise<void>;

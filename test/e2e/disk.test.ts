@@ -19,19 +19,22 @@ import { Service } from '../mock/service.js';
 const TEST_MS = 600_000;
 const aborted = new AbortController();
 let folder = '';
+let arenaFolder = '';
 let service: Service | undefined;
 
 afterEach(async () => {
   aborted.abort();
   await service?.stop();
-  rmSync(folder, { recursive: true, force: true });
+  for (const made of [folder, arenaFolder]) rmSync(made, { recursive: true, force: true });
 });
 
 /** What kernel-shim/lab/disk-check does, step by step. */
+/** After these the service is killed: fio reads, then mke2fs writes. */
+const killedAfter = ['fio-write', 'files'];
 const steps = ['fio-write', 'fio-read', 'files', 'mkfs', 'fsck', 'compare'];
 
 test(
-  "Debian 12's QEMU and kernel: fio verifies what it wrote, ext4 is clean and its files are whole",
+  "Debian 12's QEMU and kernel: fio verifies what it wrote, ext4 is clean and its files are whole, though the service is killed and replaced",
   async ({ skip }) => {
     const { signal } = aborted;
     const made = await makeArtefacts('6.1', signal).catch((error: unknown) => error as Error);
@@ -43,10 +46,14 @@ test(
     folder = mkdtempSync(path.join(tmpdir(), 'tmemd-'));
     const withTools = path.join(folder, 'initramfs.gz');
     execFileSync('sh', ['-c', 'cat "$1" "$2" >"$3"', 'sh', initramfsPath, tools, withTools]);
-    service = await Service.start({
+    arenaFolder = mkdtempSync('/dev/shm/tmemd-');
+    const settings = {
+      folder,
       memory: '512MiB',
+      arena: path.join(arenaFolder, 'arena'),
       guests: { disk: { personality: 'blk', size: '256MiB' } },
-    });
+    };
+    service = await Service.start(settings);
     const consolePath = path.join(folder, 'console.log');
     const machine = {
       cpus: 2,
@@ -67,9 +74,13 @@ test(
       mode: 'tools',
       diskPath: service.socket('disk'),
       timeoutSeconds: 400,
-      onLine(line) {
+      async onLine(line) {
         const [word, step = '', status = ''] = line.split(' ');
-        if (word === 'check') statuses.push([step, status]);
+        if (word !== 'check') return;
+        statuses.push([step, status]);
+        if (!killedAfter.includes(step)) return;
+        await service?.kill();
+        service = await Service.start(settings);
       },
     });
     const log = readFileSync(consolePath, 'latin1');

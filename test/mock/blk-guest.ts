@@ -97,13 +97,14 @@ interface InFlight {
 }
 
 export class BlkGuest {
-  readonly frontEnd: FrontEnd;
+  frontEnd: FrontEnd;
   readonly memory: Memory;
   readonly layout: MemoryLayout[];
   readonly rings: Ring[] = [];
   readonly #free: Slot[][] = [];
   readonly #inFlight: Map<number, InFlight>[] = [];
   readonly #maxBytes: number;
+  readonly #eventIdx: boolean;
 
   /** Connects, negotiates all that is offered, starts every ring. */
   constructor(socketPath: string, settings: BlkGuestSettings = {}) {
@@ -124,10 +125,29 @@ export class BlkGuest {
         })),
       );
     }
-    this.frontEnd = new FrontEnd(socketPath);
-    this.frontEnd.negotiate({ eventIdx });
-    this.frontEnd.setMemoryTable(this.layout, this.memory.fd());
+    this.#eventIdx = eventIdx;
+    this.frontEnd = this.#attach(socketPath);
     for (const index of this.rings.keys()) this.startRing(index, settings.base);
+  }
+
+  #attach(socketPath: string): FrontEnd {
+    const frontEnd = new FrontEnd(socketPath);
+    frontEnd.negotiate({ eventIdx: this.#eventIdx });
+    frontEnd.setMemoryTable(this.layout, this.memory.fd());
+    return frontEnd;
+  }
+
+  /**
+   * Goes on with another service where the one before left the rings, as QEMU does: what had not been
+   * returned is the new one's to do.
+   */
+  reconnect(socketPath: string): void {
+    this.frontEnd.close();
+    this.frontEnd = this.#attach(socketPath);
+    for (const [index, ring] of this.rings.entries()) {
+      const USED_INDEX_OFFSET = 2n;
+      this.startRing(index, this.memory.read(ring.layout().used + USED_INDEX_OFFSET, 2).readUInt16LE());
+    }
   }
 
   startRing(index: number, base = 0): void {

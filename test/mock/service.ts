@@ -16,6 +16,10 @@ const READY_MS = 60_000;
 export interface ServiceSettings {
   memory?: string;
   settling?: boolean;
+  /** The arena's file. */
+  arena?: string;
+  /** Where its sockets are, so that another may come after it; stays when it stops. Absent: one of its own. */
+  folder?: string;
   /** By guest name: further keys of its section, as in the configuration file. */
   guests: Record<string, Record<string, string | number | boolean>>;
 }
@@ -29,10 +33,12 @@ export class Service {
   /** Lines on stderr that are not a log: what a crash leaves behind. */
   readonly noise: string[] = [];
   readonly #child: ChildProcess;
+  readonly #keepsFolder: boolean;
   #exit: { code: number | null; signal: NodeJS.Signals | null } | undefined;
 
-  private constructor(folder: string, child: ChildProcess) {
+  private constructor(folder: string, keepsFolder: boolean, child: ChildProcess) {
     this.folder = folder;
+    this.#keepsFolder = keepsFolder;
     this.#child = child;
     this.admin = new AdminClient(this.adminSocket);
     child.on('exit', (code, signal) => {
@@ -42,7 +48,7 @@ export class Service {
 
   /** Resolves when the service is ready to be connected to. */
   static async start(settings: ServiceSettings): Promise<Service> {
-    const folder = mkdtempSync(join(tmpdir(), 'tmemd-'));
+    const folder = settings.folder ?? mkdtempSync(join(tmpdir(), 'tmemd-'));
     const main = join(packageRoot(), 'dist', 'src', 'cli', 'main.js');
     if (!existsSync(main)) throw new Error(`${main} is missing: run \`npm run build\` first`);
     const config = join(folder, 'config.toml');
@@ -50,12 +56,12 @@ export class Service {
     const child = spawn(process.execPath, [main, 'serve', '--config', config], {
       stdio: ['ignore', 'inherit', 'pipe'],
     });
-    const service = new Service(folder, child);
+    const service = new Service(folder, settings.folder !== undefined, child);
     try {
       await service.#ready();
     } catch (error) {
       child.kill('SIGKILL');
-      rmSync(folder, { recursive: true, force: true });
+      service.#clearUp();
       throw error;
     }
     return service;
@@ -126,9 +132,15 @@ export class Service {
     });
   }
 
-  /** SIGKILL: it has no time to do anything. */
-  kill(): void {
+  /** SIGKILL: it has no time to do anything. Resolves when it is gone. */
+  async kill(): Promise<void> {
+    const ended = this.#exit ? undefined : new Promise((resolve) => this.#child.once('exit', resolve));
     this.#child.kill('SIGKILL');
+    await ended;
+  }
+
+  #clearUp(): void {
+    if (!this.#keepsFolder) rmSync(this.folder, { recursive: true, force: true });
   }
 
   /** SIGTERM, as an administrator stops it; how it ended. Idempotent. */
@@ -141,7 +153,7 @@ export class Service {
       await ended;
       clearTimeout(timer);
     }
-    rmSync(this.folder, { recursive: true, force: true });
+    this.#clearUp();
     return this.#exit ?? { code: null, signal: null };
   }
 }
@@ -154,11 +166,15 @@ function logLine(text: string): LogLine | undefined {
   }
 }
 
-function configText({ memory = '256MiB', settling = true, guests }: ServiceSettings, folder: string): string {
+function configText(
+  { memory = '256MiB', settling = true, arena, guests }: ServiceSettings,
+  folder: string,
+): string {
   const lines = [
     '[store]',
     `memory = "${memory}"`,
     `settling = ${settling}`,
+    ...(arena === undefined ? [] : [`arena = ${JSON.stringify(arena)}`]),
     '[admin]',
     `socket = "${join(folder, 'admin.sock')}"`,
     '[log]',

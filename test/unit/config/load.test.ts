@@ -58,6 +58,7 @@ describe('the configuration', () => {
       [store]
       memory = "2GiB"
       settling = false
+      arena = "/dev/shm/a"
       [admin]
       socket = "/a/admin.sock"
       [metrics]
@@ -82,6 +83,7 @@ describe('the configuration', () => {
     expect(config).toEqual({
       memoryBytes: 2 ** 31,
       settling: false,
+      arenaPath: '/dev/shm/a',
       adminSocket: '/a/admin.sock',
       metrics: { host: '127.0.0.1', port: 9464 },
       logLevel: 'debug',

@@ -117,6 +117,7 @@ export class FakeStore implements NativeStore {
     };
     return this.guests.push({ options, counters, pools: [] }) - 1;
   }
+  unclaimedGuests = () => [];
   async removeGuest(): Promise<void> {}
   updateGuest(guest: number, tuning: GuestTuning): void {
     const { frozen, ...numbers } = tuning;
