@@ -3,13 +3,14 @@
  * virtio-tmem guest driver: counters and latencies in debugfs.
  *
  * /sys/kernel/debug/virtio_tmem/NAME is a number for each enum vtmem_counter
- * and for the device's reserve, limit and target; latency is a table. Counting
- * is per CPU and cheap; a reader adds up, so that numbers read one after the
- * other need not fit together exactly.
+ * and for the device's reserve, limit and target; latency is a table, and
+ * round_trip makes it count gets that miss. Counting is per CPU and cheap; a
+ * reader adds up, so that numbers read one after the other need not fit together
+ * exactly.
  */
 #include <linux/debugfs.h>
-#include <linux/log2.h>
 #include <linux/seq_file.h>
+#include <linux/string.h>
 
 #include "vtmem.h"
 
@@ -53,6 +54,7 @@ static const char * const vtmem_latency_names[] = {
 	[VTMEM_LATENCY_STAGED_PUT] = "staged_put",
 	[VTMEM_LATENCY_COPY] = "copy",
 	[VTMEM_LATENCY_GET] = "get",
+	[VTMEM_LATENCY_ROUND_TRIP] = "round_trip",
 	[VTMEM_LATENCY_FLUSH] = "flush",
 };
 
@@ -65,10 +67,7 @@ static const char * const vtmem_latency_names[] = {
 void vtmem_record_latency(struct vtmem_device *dev, enum vtmem_latency kind,
 			  u64 ns)
 {
-	unsigned int bucket = ns ? ilog2(ns) : 0;
-
-	bucket = min(bucket, VTMEM_LATENCY_BUCKETS - 1U);
-	this_cpu_inc(dev->stats->latency[kind][bucket]);
+	this_cpu_inc(dev->stats->latency[kind][vtmem_latency_bucket(ns)]);
 }
 
 /**
@@ -110,9 +109,11 @@ static int vtmem_counter_show(struct seq_file *s, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(vtmem_counter);
 
+/* Rows of zeros are left out. */
 static int vtmem_latency_show(struct seq_file *s, void *unused)
 {
 	struct vtmem_device *dev = s->private;
+	u64 counts[VTMEM_NR_LATENCIES];
 	unsigned int bucket, kind;
 
 	seq_printf(s, "%12s", "from_ns");
@@ -120,10 +121,13 @@ static int vtmem_latency_show(struct seq_file *s, void *unused)
 		seq_printf(s, " %12s", vtmem_latency_names[kind]);
 	seq_putc(s, '\n');
 	for (bucket = 0; bucket < VTMEM_LATENCY_BUCKETS; bucket++) {
-		seq_printf(s, "%12llu", bucket ? 1ULL << bucket : 0);
 		for (kind = 0; kind < VTMEM_NR_LATENCIES; kind++)
-			seq_printf(s, " %12llu",
-				   vtmem_latency(dev, kind, bucket));
+			counts[kind] = vtmem_latency(dev, kind, bucket);
+		if (!memchr_inv(counts, 0, sizeof(counts)))
+			continue;
+		seq_printf(s, "%12llu", vtmem_latency_from_ns(bucket));
+		for (kind = 0; kind < VTMEM_NR_LATENCIES; kind++)
+			seq_printf(s, " %12llu", counts[kind]);
 		seq_putc(s, '\n');
 	}
 	return 0;
@@ -147,6 +151,8 @@ void vtmem_debugfs_create(struct vtmem_device *dev)
 				    dev, &vtmem_counter_fops);
 	debugfs_create_file("latency", 0444, dev->debugfs, dev,
 			    &vtmem_latency_fops);
+	debugfs_create_file("round_trip", 0200, dev->debugfs, dev,
+			    &vtmem_round_trip_fops);
 	debugfs_create_u64("reserve", 0444, dev->debugfs, &dev->reserve);
 	debugfs_create_u64("limit", 0444, dev->debugfs, &dev->limit);
 	debugfs_create_u64("target", 0444, dev->debugfs, &dev->target);

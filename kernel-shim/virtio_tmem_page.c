@@ -350,7 +350,8 @@ int vtmem_get(struct vtmem_pool *pool, const struct vtmem_key *key,
 		err = vtmem_get_ephemeral(q, pool, key, page);
 
 	ns = vtmem_clock_ns_since(start);
-	vtmem_record_latency(q->dev, VTMEM_LATENCY_GET, ns);
+	if (!err)
+		vtmem_record_latency(q->dev, VTMEM_LATENCY_GET, ns);
 	trace_virtio_tmem_get(pool, key, q->index, ns, err);
 	return err;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * virtio-tmem guest driver: KUnit tests of what has no device in it, that is,
- * what the guest remembers of its pages and how it turns invalidations into
- * flushes.
+ * what the guest remembers of its pages, how it turns invalidations into
+ * flushes, and how latencies are counted.
  *
  * The two files under test are included whole. Below them, in place of a ring,
  * is a list of the requests that would have entered it.
@@ -446,6 +446,24 @@ static void vtmem_test_exit(struct kunit *kunit)
 	free_percpu(test->dev.stats);
 }
 
+/* Each bucket starts where the one before it ends, and none is too wide. */
+static void vtmem_test_latency_buckets_meet(struct kunit *kunit)
+{
+	unsigned int bucket;
+
+	for (bucket = 0; bucket < VTMEM_LATENCY_BUCKETS - 1; bucket++) {
+		u64 from = vtmem_latency_from_ns(bucket);
+		u64 end = vtmem_latency_from_ns(bucket + 1);
+
+		KUNIT_EXPECT_EQ(kunit, vtmem_latency_bucket(from), bucket);
+		KUNIT_EXPECT_EQ(kunit, vtmem_latency_bucket(end - 1), bucket);
+		KUNIT_EXPECT_LE(kunit, end - from, max(from / 8, 1ULL));
+	}
+	KUNIT_EXPECT_EQ(kunit, vtmem_latency_bucket(U64_MAX), bucket);
+	KUNIT_EXPECT_EQ(kunit, vtmem_latency_from_ns(bucket),
+			BIT_ULL(VTMEM_LATENCY_LAST_LOG2));
+}
+
 static struct kunit_case vtmem_test_cases[] = {
 	KUNIT_CASE(vtmem_test_neighbours_share_a_flush),
 	KUNIT_CASE(vtmem_test_chunks_are_apart),
@@ -459,6 +477,7 @@ static struct kunit_case vtmem_test_cases[] = {
 	KUNIT_CASE(vtmem_test_reserve_is_refilled),
 	KUNIT_CASE(vtmem_test_empty_reserve_takes_free_memory),
 	KUNIT_CASE(vtmem_test_ephemeral_chunks_are_bounded),
+	KUNIT_CASE(vtmem_test_latency_buckets_meet),
 	{}
 };
 

@@ -5,19 +5,30 @@
 #ifndef _VTMEM_STATS_H
 #define _VTMEM_STATS_H
 
+#include <linux/fs.h>
+#include <linux/log2.h>
 #include <linux/percpu.h>
 #include <linux/types.h>
 
 struct vtmem_device;
 
-/* Latency histograms: bucket n counts [2^n, 2^(n+1)) ns, the last all above. */
-#define VTMEM_LATENCY_BUCKETS	36
+/*
+ * Latency histograms: 8 buckets for each power of two nanoseconds, so that a
+ * bucket is no wider than an eighth of what it counts. The first 8 are a
+ * nanosecond wide, the last has all from 2^36 ns (a minute) on.
+ */
+#define VTMEM_LATENCY_SPLIT_SHIFT	3
+#define VTMEM_LATENCY_LAST_LOG2		36
+#define VTMEM_LATENCY_BUCKETS \
+	(((VTMEM_LATENCY_LAST_LOG2 - VTMEM_LATENCY_SPLIT_SHIFT + 1) << \
+	  VTMEM_LATENCY_SPLIT_SHIFT) + 1)
 
 enum vtmem_latency {
 	VTMEM_LATENCY_PUT,
 	VTMEM_LATENCY_STAGED_PUT,
 	VTMEM_LATENCY_COPY,		/* of a page into a staged put */
-	VTMEM_LATENCY_GET,
+	VTMEM_LATENCY_GET,		/* that found its page */
+	VTMEM_LATENCY_ROUND_TRIP,	/* a get that misses */
 	VTMEM_LATENCY_FLUSH,
 	VTMEM_NR_LATENCIES,
 };
@@ -69,8 +80,34 @@ struct vtmem_stats {
 	u64 latency[VTMEM_NR_LATENCIES][VTMEM_LATENCY_BUCKETS];
 };
 
+/* The bucket that counts @ns. */
+static inline unsigned int vtmem_latency_bucket(u64 ns)
+{
+	unsigned int shift;
+
+	if (ns >> VTMEM_LATENCY_LAST_LOG2)
+		return VTMEM_LATENCY_BUCKETS - 1;
+	if (!(ns >> VTMEM_LATENCY_SPLIT_SHIFT))
+		return ns;
+	shift = ilog2(ns) - VTMEM_LATENCY_SPLIT_SHIFT;
+	return (shift << VTMEM_LATENCY_SPLIT_SHIFT) + (ns >> shift);
+}
+
+/* The least that @bucket counts. */
+static inline u64 vtmem_latency_from_ns(unsigned int bucket)
+{
+	unsigned int shift = bucket >> VTMEM_LATENCY_SPLIT_SHIFT;
+	u64 part = bucket & (BIT(VTMEM_LATENCY_SPLIT_SHIFT) - 1);
+
+	if (!shift)
+		return part;
+	return (part + BIT(VTMEM_LATENCY_SPLIT_SHIFT)) << (shift - 1);
+}
+
 #define vtmem_count(dev, name) \
 	this_cpu_inc((dev)->stats->counter[VTMEM_COUNT_##name])
+
+extern const struct file_operations vtmem_round_trip_fops;
 
 void vtmem_debugfs_create(struct vtmem_device *dev);
 void vtmem_debugfs_remove(struct vtmem_device *dev);
