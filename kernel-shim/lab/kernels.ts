@@ -2,9 +2,10 @@
 import Table from 'cli-table3';
 import { type Kernel, KernelUnavailable } from './artefacts.js';
 import { Closers } from './closers.js';
-import { type LabSurroundings, runLab } from './lab.js';
+import type { LabSurroundings } from './lab.js';
 import type { LabOptions } from './options.js';
 import { type LabResult, objections } from './result.js';
+import { runLab } from './run.js';
 import { count, plain } from './table.js';
 
 export interface KernelOutcome {

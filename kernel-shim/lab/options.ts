@@ -7,7 +7,7 @@ import { type Kernel, kernels, type OwnKernel } from './artefacts.js';
 import { type FrontEnd, frontEnds, type Job } from './qemu.js';
 
 /** What the guest can be made to do. */
-export const jobs: readonly Job[] = ['swap', 'files'];
+export const jobs: readonly Job[] = ['swap', 'files', 'cpu'];
 
 /** What the guest is shown. */
 export const personalities = ['tmem', 'blk'] as const;
@@ -31,14 +31,17 @@ export interface LabOptions {
   reserve?: string;
   seed: number;
   baseline: boolean;
+  /** Runs the job in several ways, `trials` times each, and compares them. */
+  compare: boolean;
+  trials: number;
   json: boolean;
   shell: boolean;
   /** A guest that takes longer is cut off. */
   timeoutSeconds: number;
 }
 
-/** 640 MiB of anonymous memory for a guest of 256 MiB, or 512 MiB of files, and in proportion. */
-const workloadPerGuestMemory = { swap: 2.5, files: 2 };
+/** 640 MiB of anonymous memory for a guest of 256 MiB, 512 MiB of files, 32 MiB to compute on, and in proportion. */
+const workloadPerGuestMemory: Record<Job, number> = { swap: 2.5, files: 2, cpu: 0.125 };
 
 const serviceDefaultMemory = '1GiB';
 
@@ -124,13 +127,13 @@ export function parseOptions(args: readonly string[]): LabOptions {
       serviceSize,
     )
     .addOption(
-      new Option('--job <name>', 'what the guest does: swap, or read files')
+      new Option('--job <name>', 'what the guest does: swap, read files, or compute without need of memory')
         .choices([...jobs])
         .default('swap'),
     )
     .option(
       '--workload <size>',
-      'memory or files the workload touches; default: 2.5 times the memory of the guest, files twice',
+      "memory or files the workload touches; default: 2.5 times the guest's memory, files twice, cpu an eighth",
       mebibytes(16, 1 << 18),
     )
     .option(
@@ -145,6 +148,12 @@ export function parseOptions(args: readonly string[]): LabOptions {
       1,
     )
     .option('--baseline', 'also run the same guest with its disks alone, and compare', false)
+    .option(
+      '--compare',
+      'run the job in every way there is, in turn: with its disk, zram, the blk personality, the driver',
+      false,
+    )
+    .option('--trials <count>', 'how often --compare runs each', integer(1, 100), 3)
     .addOption(new Option('--json', 'print one JSON document on stdout').default(false).conflicts('shell'))
     .option('--shell', 'an interactive shell in the guest instead of the workload', false)
     .option('--timeout <seconds>', 'cut a guest off after this time', integer(1, 86400), 600)
@@ -160,6 +169,9 @@ export function parseOptions(args: readonly string[]): LabOptions {
   if (given.kernel === 'all' && (image !== undefined || given.shell || given.baseline)) {
     command.error('error: --kernel all goes without --kernel-image, --shell and --baseline');
   }
+  if (given.compare && (given.shell || given.baseline || given.kernel !== '5.10' || image !== undefined)) {
+    command.error('error: --compare goes without --kernel, --kernel-image, --shell and --baseline');
+  }
   return {
     ...(given.memory !== undefined && { memory: given.memory }),
     ...(given.frontEnd !== undefined && { frontEnd: given.frontEnd }),
@@ -173,6 +185,8 @@ export function parseOptions(args: readonly string[]): LabOptions {
     ...(given.reserve === undefined ? {} : { reserve: given.reserve }),
     seed: given.seed,
     baseline: given.baseline,
+    compare: given.compare,
+    trials: given.trials,
     json: given.json,
     shell: given.shell,
     timeoutSeconds: given.timeout,

@@ -6,8 +6,8 @@ export type Accelerator = 'kvm' | 'tcg';
 export const frontEnds = ['frontswap', 'swap-device'] as const;
 export type FrontEnd = (typeof frontEnds)[number];
 
-/** Which workload: anonymous memory beyond the guest's own, or files beyond its page cache. */
-export type Job = 'swap' | 'files';
+/** Which workload: anonymous memory beyond the guest's own, files beyond its page cache, or one that needs neither. */
+export type Job = 'swap' | 'files' | 'cpu';
 
 /** What init in the guest does; see the file `init`. */
 export type GuestMode = 'run' | 'shell' | 'probe' | 'kunit' | 'disk' | 'tools';
@@ -26,6 +26,10 @@ export interface GuestMachine {
   /** UNIX socket we listen on for the guest's init. */
   channelPath: string;
   swapDiskPath?: string;
+  /** Of the swap disk on the host; absent: none. */
+  swapDiskCache?: 'none' | 'writeback';
+  /** The guest swaps to a zram of this size before its disk. */
+  zramMiB?: number;
   /** A disk with a file system, for a workload on files. */
   fileDiskPath?: string;
   /** UNIX socket QEMU listens on for its machine protocol. */
@@ -38,6 +42,8 @@ export interface GuestMachine {
   diskPath?: string;
   /** Absent: the driver's choice. */
   frontEnd?: FrontEnd;
+  /** Measure requests that give the host no work, beside the workload. */
+  roundTrips?: boolean;
   workload?: {
     megabytes: number;
     processes: number;
@@ -55,6 +61,8 @@ function kernelCommandLine(guest: GuestMachine): string {
   if (guest.frontEnd !== undefined) {
     words.push(`tmemd.swap_device=${guest.frontEnd === 'swap-device' ? 1 : 0}`);
   }
+  if (guest.roundTrips) words.push('tmemd.round_trips=1');
+  if (guest.zramMiB !== undefined) words.push(`tmemd.zram=${guest.zramMiB}M`);
   for (const [name, value] of Object.entries(guest.workload ?? {})) words.push(`tmemd.${name}=${value}`);
   return words.join(' ');
 }
@@ -100,7 +108,8 @@ export function qemuArguments(guest: GuestMachine): string[] {
     args.push('-device', `vhost-user-blk-pci,chardev=disk,num-queues=${guest.cpus}`);
   }
   if (guest.swapDiskPath !== undefined) {
-    args.push('-drive', `file=${quoted(guest.swapDiskPath)},if=none,id=swap,format=raw,cache=none`);
+    const cache = guest.swapDiskCache ?? 'none';
+    args.push('-drive', `file=${quoted(guest.swapDiskPath)},if=none,id=swap,format=raw,cache=${cache}`);
     args.push('-device', 'virtio-blk-pci,drive=swap');
   }
   if (guest.fileDiskPath !== undefined) {

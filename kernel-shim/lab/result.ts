@@ -1,5 +1,6 @@
 /** What a run of the lab found: the document `--json` prints and the table shows. */
 import type { GuestReport } from './guest-report.js';
+import { driverBuckets, quantile } from './histogram.js';
 import type { Job } from './qemu.js';
 
 /** The guest's side, with the device or without it. */
@@ -26,8 +27,12 @@ export interface FrontEndResult {
   invalidates: number;
 }
 
-/** The service's side; pages, but for the two that say bytes. */
+/** The service's side; pages where nothing else is said. */
 export interface ServiceResult {
+  /** Puts, gets and flushes the guest had asked for when the workload held its memory; one is for one page or several. */
+  page_requests: number;
+  /** What half of the put requests did not exceed, from ring to ring. */
+  service_put_p50_ns: number;
   puts: number;
   gets: number;
   flushes: number;
@@ -47,24 +52,15 @@ export interface ServiceResult {
 export interface DriverResult {
   /** Stores that were reported as done before the service had them. */
   staged_stores: number;
+  kicks: number;
+  interrupts: number;
   kicks_per_operation: number;
   interrupts_per_operation: number;
-  /** Each operation's latency in the guest: within these nanoseconds, a power of two, half and 99 % of them took. */
+  /** Each operation's latency in the guest, as half and 99 % of them did not exceed it. */
   latency_ns: Record<string, { count: number; p50: number; p99: number }>;
 }
 
-const latencyKinds = ['put', 'staged_put', 'copy', 'get', 'flush'] as const;
-
-/** The upper end of the histogram's bucket that `share` of the counts lie in or before. */
-function quantile(buckets: [from: number, count: number][], share: number): number {
-  const all = buckets.reduce((sum, [, count]) => sum + count, 0);
-  let seen = 0;
-  for (const [from, count] of buckets) {
-    seen += count;
-    if (seen >= all * share) return Math.max(1, from) * 2;
-  }
-  return 0;
-}
+const latencyKinds = ['put', 'staged_put', 'copy', 'get', 'round_trip', 'flush'] as const;
 
 export function driverResult(report: GuestReport): DriverResult {
   const grew = (name: string) => report.growth(`virtio_tmem_${name}`);
@@ -79,17 +75,17 @@ export function driverResult(report: GuestReport): DriverResult {
   ];
   const operations = counted.reduce((sum, name) => sum + grew(name), 0);
   const latencies = latencyKinds.map((kind) => {
-    const buckets = Object.entries(report.growths(`latency_${kind}_`))
-      .map(([from, count]): [number, number] => [Number(from), count])
-      .filter(([from, count]) => count > 0 && Number.isInteger(from))
-      .sort(([a], [b]) => a - b);
-    const count = buckets.reduce((sum, [, value]) => sum + value, 0);
+    const buckets = driverBuckets(report.growths(`latency_${kind}_`));
+    const count = buckets.reduce((sum, bucket) => sum + bucket.count, 0);
     return [kind, { count, p50: quantile(buckets, 0.5), p99: quantile(buckets, 0.99) }] as const;
   });
+  const [kicks, interrupts] = [grew('kicks'), grew('interrupts')];
   return {
     staged_stores: grew('staged_stores'),
-    kicks_per_operation: operations === 0 ? 0 : grew('kicks') / operations,
-    interrupts_per_operation: operations === 0 ? 0 : grew('interrupts') / operations,
+    kicks,
+    interrupts,
+    kicks_per_operation: operations === 0 ? 0 : kicks / operations,
+    interrupts_per_operation: operations === 0 ? 0 : interrupts / operations,
     latency_ns: Object.fromEntries(latencies.filter(([, { count }]) => count > 0)),
   };
 }
@@ -125,7 +121,7 @@ export interface LabResult
   seed: number;
   /** The same guest swapping to its disk alone. */
   baseline?: GuestResult;
-  /** Job swap: seconds ÷ baseline.seconds; job files: the passes' */
+  /** Seconds ÷ baseline.seconds; job files: the passes' */
   baseline_ratio?: number;
   /** Job files: the sectors read in the passes ÷ the baseline's. */
   baseline_sectors_ratio?: number;
@@ -172,7 +168,7 @@ export function comparison(
   guest: GuestResult,
   baseline: GuestResult,
 ): Pick<LabResult, 'baseline_ratio' | 'baseline_sectors_ratio'> {
-  if (job === 'swap') return { baseline_ratio: guest.seconds / baseline.seconds };
+  if (job !== 'files') return { baseline_ratio: guest.seconds / baseline.seconds };
   const [with_, without] = [passes(guest), passes(baseline)];
   return {
     baseline_ratio: with_.seconds / without.seconds,
@@ -190,18 +186,21 @@ export function frontEndResult(report: GuestReport): FrontEndResult {
   };
 }
 
-/** Why a run did not pass, a line each; empty when it did. */
+/** Why a guest's run did not pass, a line each; empty when it did. */
+export function guestObjections(guest: GuestResult): string[] {
+  const found = guest.log_complaints.map((complaint) => `the guest's kernel says: ${complaint}`);
+  if (guest.pages_corrupt > 0)
+    found.unshift(`${guest.pages_corrupt} of ${guest.pages_checked} pages are corrupt`);
+  if (guest.pages_checked === 0) found.unshift('no page was checked');
+  return found;
+}
+
+/** The same, the service and the run it is compared with included. */
 export function objections(result: LabResult): string[] {
-  const found: string[] = [];
-  for (const [name, guest] of [['', result] as const, ['baseline: ', result.baseline] as const]) {
-    if (guest === undefined) continue;
-    if (guest.pages_corrupt > 0)
-      found.push(`${name}${guest.pages_corrupt} of ${guest.pages_checked} pages are corrupt`);
-    if (guest.pages_checked === 0) found.push(`${name}no page was checked`);
-    for (const complaint of guest.log_complaints) found.push(`${name}the guest's kernel says: ${complaint}`);
-  }
+  const found = guestObjections(result);
+  if (result.baseline) found.push(...guestObjections(result.baseline).map((text) => `baseline: ${text}`));
   if (result.invariants_violated !== '')
     found.push(`the store does not add up: ${result.invariants_violated}`);
-  if (result.puts === 0) found.push('no page was put into the service');
+  if (result.puts === 0 && result.job !== 'cpu') found.push('no page was put into the service');
   return found;
 }

@@ -1,5 +1,6 @@
 /** The service's counters, as the lab shows them. */
 import { z } from 'zod';
+import { quantile, serviceBuckets } from './histogram.js';
 import type { LabService } from './service.js';
 
 const storeGauges = z.object({ usedBytes: z.number(), logicalBytes: z.number() });
@@ -19,13 +20,22 @@ const guestStatus = z.object({
     compressedPages: z.number(),
     rawPages: z.number(),
   }),
+  device: z.object({
+    latencyBoundsNs: z.array(z.number()),
+    latency: z.array(z.object({ op: z.string(), counts: z.array(z.number()) })),
+  }),
 });
 
 /** What is held while the workload holds its memory. */
 export async function heldPages(service: LabService, guest: string) {
   const store = storeGauges.parse(await service.ask('store'));
-  const { counters } = guestStatus.parse(await service.ask('guest', 'show', guest));
+  const { counters, device } = guestStatus.parse(await service.ask('guest', 'show', guest));
+  const puts = device.latency.find(({ op }) => op === 'put');
   return {
+    page_requests: device.latency
+      .filter(({ op }) => op !== 'control')
+      .reduce((sum, { counts }) => sum + counts.reduce((all, count) => all + count, 0), 0),
+    service_put_p50_ns: quantile(serviceBuckets(device.latencyBoundsNs, puts?.counts ?? []), 0.5),
     same_filled: counters.sameFilledPages,
     dedup: counters.sharedPages,
     compressed: counters.compressedPages,

@@ -11,7 +11,7 @@ export const plain = {
 /** `1234567` as `1,234,567`. */
 export const count = (value: number): string => value.toLocaleString('en-US');
 
-const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+export const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 const microseconds = (ns: number): string => `${(ns / 1000).toFixed(1)} µs`;
 

@@ -3,14 +3,14 @@
  * The guest's workload: processes that together touch more anonymous memory
  * than the guest has, and check every page of it.
  *
- *   anonymous --megabytes N --processes N --seed N --corpus FILE [--hold] [--pause PHASE]
+ *   anonymous --megabytes N --processes N --seed N --corpus FILE [--checks N] [--hold] [--pause PHASE]
  *
  * Every process walks its share in random order, a new one for each phase:
  *
  *   fill     writes every page (generation 0)
  *   rewrite  compares a quarter of the pages with what they must hold and
  *            writes them anew (generation 1)
- *   check    compares every page
+ *   check    compares every page, --checks times
  *   release  unmaps everything
  *
  * A phase starts when all processes have ended the one before, and "phase NAME"
@@ -57,6 +57,7 @@ struct options {
 	uint64_t megabytes;
 	uint64_t processes;
 	uint64_t seed;
+	uint64_t checks;
 	const char *corpus_path;
 	bool hold;
 	const char *pause;
@@ -64,7 +65,7 @@ struct options {
 
 static struct options parse_options(char **argument)
 {
-	struct options options = { .megabytes = 640, .processes = 2, .seed = 1 };
+	struct options options = { .megabytes = 640, .processes = 2, .seed = 1, .checks = 1 };
 
 	while (*++argument) {
 		const char *name = *argument;
@@ -81,6 +82,8 @@ static struct options parse_options(char **argument)
 			options.processes = parse_number(name, *argument);
 		else if (!strcmp(name, "--seed"))
 			options.seed = parse_number(name, *argument);
+		else if (!strcmp(name, "--checks"))
+			options.checks = parse_number(name, *argument);
 		else if (!strcmp(name, "--pause"))
 			options.pause = *argument;
 		else if (!strcmp(name, "--corpus"))
@@ -162,6 +165,8 @@ static int run_process(const struct options *options, const struct corpus *corpu
 		if (phase == RELEASE)
 			munmap(share.memory, bytes);
 		else
+			walk(&share, phase);
+		for (uint64_t round = 1; phase == CHECK && round < options->checks; round++)
 			walk(&share, phase);
 		pthread_barrier_wait(&shared->phase_ended);
 	}

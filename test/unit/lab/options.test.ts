@@ -40,6 +40,15 @@ describe('options of npm run guest', () => {
     });
   });
 
+  test('a job without need of memory takes little of it', () => {
+    expect(parseOptions(['--job', 'cpu']).workloadMiB).toBeLessThan(64);
+  });
+
+  test('a comparison runs everything three times unless told otherwise', () => {
+    expect(parseOptions(['--compare'])).toMatchObject({ compare: true, trials: 3 });
+    expect(parseOptions(['--compare', '--trials', '5']).trials).toBe(5);
+  });
+
   test('the reserve is what a swap device needs, unless it is given', () => {
     const of = (...args: string[]) => reserve(parseOptions(args));
     expect(of()).toBeUndefined();
@@ -57,7 +66,7 @@ describe('options of npm run guest', () => {
     [['--kernel', '4.4'], /--kernel.*'4\.4'.*5\.10/],
     [['--guest-memory', '64'], /--guest-memory.*'64'.*128MiB/],
     [['--workload', '1TB'], /--workload.*'1TB'/],
-    [['--job', 'mine'], /--job.*'mine'.*swap, files/],
+    [['--job', 'mine'], /--job.*'mine'.*swap, files, cpu/],
     [['--stream', 'x'], /--stream.*'x'/],
     [['--reserve', 'all'], /--reserve.*'all'.*a size like/],
     [['--seed', '-1'], /--seed/],
@@ -66,6 +75,9 @@ describe('options of npm run guest', () => {
     [['--kernel-image', '/no/such/image'], /--kernel-image.*'\/no\/such\/image'.*no such file/],
     [['--kernel-image', '/dev/null'], /--kernel-image and --kernel-build go together/],
     [['--kernel', 'all', '--shell'], /--kernel all goes without/],
+    [['--compare', '--baseline'], /--compare goes without/],
+    [['--compare', '--kernel', '6.12'], /--compare goes without/],
+    [['--trials', '0'], /--trials.*'0'.*1 to 100/],
     [['--front-end', 'floppy'], /--front-end.*'floppy'.*frontswap, swap-device/],
     [['--frobnicate'], /--frobnicate/],
     [['stray'], /stray|too many/],

@@ -22,7 +22,7 @@ describe('QEMU arguments', () => {
 
   test('a request queue for each processor beside the control queue', () => {
     expect(text({ devicePath: '/s/guest.sock' })).toContain(
-      'virtio-id=13,num_vqs=5,vq_size=256,config_size=64',
+      '"virtio-id":13,"num_vqs":5,"vq_size":256,"config_size":64',
     );
   });
 
@@ -36,6 +36,17 @@ describe('QEMU arguments', () => {
     expect(text({ swapDiskPath: '/d/swap.raw' })).toContain(
       'file=/d/swap.raw,if=none,id=swap,format=raw,cache=none',
     );
+  });
+
+  test('unless it is to be cached', () => {
+    expect(text({ swapDiskPath: '/d/swap.raw', swapDiskCache: 'writeback' })).toContain(
+      'file=/d/swap.raw,if=none,id=swap,format=raw,cache=writeback',
+    );
+  });
+
+  test('zram and the measuring of round trips are asked of init', () => {
+    expect(text({ zramMiB: 640, roundTrips: true })).toMatch(/tmemd\.round_trips=1 tmemd\.zram=640M/);
+    expect(text({})).not.toMatch(/round_trips|zram/);
   });
 
   test('the disk with the files is known by its serial number, and goes past the page cache too', () => {

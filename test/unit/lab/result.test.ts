@@ -40,7 +40,7 @@ const sound: LabResult = {
   ...frontEndResult(report(...lines)),
   ...cleancacheResult(report(...lines)),
   ...driverResult(report(...lines)),
-  ...{ puts: 1000, gets: 900, flushes: 1000, refused: 0 },
+  ...{ puts: 1000, gets: 900, flushes: 1000, refused: 0, page_requests: 2900, service_put_p50_ns: 7000 },
   ...{
     same_filled: 15,
     dedup: 15,
@@ -76,18 +76,18 @@ describe('the result of a run', () => {
     const driver = driverResult(
       report(
         'counters before',
-        'counter latency_put_1024 5',
+        'counter latency_put_1024 10',
         'counters after',
         'counter virtio_tmem_succ_stores 100',
         'counter virtio_tmem_kicks 50',
         'counter virtio_tmem_interrupts 1',
-        'counter latency_put_1024 60',
-        'counter latency_put_8192 44',
-        'counter latency_put_65536 1',
+        'counter latency_put_1024 110',
+        'counter latency_put_8192 98',
+        'counter latency_put_65536 2',
       ),
     );
-    expect(driver).toMatchObject({ kicks_per_operation: 0.5, interrupts_per_operation: 0.01 });
-    expect(driver.latency_ns).toEqual({ put: { count: 100, p50: 2048, p99: 16384 } });
+    expect(driver).toMatchObject({ kicks: 50, kicks_per_operation: 0.5, interrupts_per_operation: 0.01 });
+    expect(driver.latency_ns).toEqual({ put: { count: 200, p50: 1024 + 128, p99: 8192 + 1024 } });
   });
 
   test('a guest that could not do its work, or said nothing, has none', () => {
@@ -96,8 +96,9 @@ describe('the result of a run', () => {
     expect(() => report('result {"seed":1}')).toThrow();
   });
 
-  test('a sound run meets no objection', () => {
+  test('a sound run meets no objection; one without need of memory has nothing to put', () => {
     expect(objections(sound)).toEqual([]);
+    expect(objections({ ...sound, job: 'cpu', puts: 0 })).toEqual([]);
   });
 
   test.each([
@@ -106,6 +107,7 @@ describe('the result of a run', () => {
     ['a complaint of the kernel', { log_complaints: ['BUG: x'] }, /BUG: x/],
     ['a store that does not add up', { invariants_violated: 'used != data' }, /used != data/],
     ['a service nobody used', { puts: 0 }, /no page was put/],
+    ['no page checked in the baseline', { baseline: { ...sound, pages_checked: 0 } }, /baseline: no page/],
     ['a corrupt page in the baseline', { baseline: { ...sound, pages_corrupt: 2 } }, /baseline: 2 of/],
   ])('%s is objected to', (_, change, expected) => {
     expect(objections({ ...sound, ...change }).join('\n')).toMatch(expected);
