@@ -10,24 +10,22 @@ PageMap::PageMap(SpanTable& table, ObjectHash hash, const void* context)
   for (Shard& shard : shards_) {
     shard.table_ = &table_;
     shard.map_ = this;
-    shard.objects_.assign(1, 0);
-    shard.leaves_.assign(1, 0);
   }
 }
 
 PageMap::~PageMap() {
   for (Shard& shard : shards_) {
-    table_.giveBack(chargedBytes(shard.objects_) + chargedBytes(shard.leaves_));
+    table_.giveBack(shard.objects_.chargedBytes() + shard.leaves_.chargedBytes());
   }
 }
 
 uint64_t PageMap::Shard::leafHash(CellRef object, uint32_t number) {
   uint64_t x = (uint64_t{object} << 32 | number) * 0x9e3779b97f4a7c15u;
-  return x ^ x >> 29;
+  return (x ^ x >> 29) >> 8;
 }
 
 CellRef PageMap::Shard::findObject(uint64_t hash, uint32_t pool, const uint64_t oid[3]) const {
-  for (CellRef ref = objects_[bucketOf(hash, objects_.size())]; ref;) {
+  for (CellRef ref = objects_.head(objectHash(hash)); ref;) {
     const Object& candidate = object(ref);
     if (candidate.poolTag == pool + 1 && std::memcmp(candidate.oid, oid, sizeof candidate.oid) == 0) return ref;
     ref = candidate.next;
@@ -36,51 +34,12 @@ CellRef PageMap::Shard::findObject(uint64_t hash, uint32_t pool, const uint64_t 
 }
 
 CellRef PageMap::Shard::findLeaf(CellRef objectRef, uint32_t number) const {
-  for (CellRef ref = leaves_[bucketOf(leafHash(objectRef, number), leaves_.size())]; ref;) {
+  for (CellRef ref = leaves_.head(leafHash(objectRef, number)); ref;) {
     const Leaf& candidate = leaf(ref);
     if (candidate.object == objectRef && candidate.number == number) return ref;
     ref = candidate.next;
   }
   return 0;
-}
-
-uint64_t PageMap::chargedBytes(const std::vector<CellRef>& heads) {
-  return heads.size() == 1 ? 0 : heads.size() * sizeof(CellRef);
-}
-
-bool PageMap::Shard::resize(std::vector<CellRef>& heads, uint64_t count) {
-  if (!table_->borrow(count * sizeof(CellRef))) return false;
-  table_->giveBack(chargedBytes(heads));
-  std::vector<CellRef>(count, 0).swap(heads);
-  return true;
-}
-
-void PageMap::Shard::growObjects(const PageMap& map) {
-  std::vector<CellRef> all;
-  all.reserve(objectCount_);
-  forEachObject([&](CellRef ref) { all.push_back(ref); });
-  if (!resize(objects_, objects_.size() == 1 ? 16 : objects_.size() * 2)) return;
-  for (CellRef ref : all) {
-    Object& cell = object(ref);
-    CellRef& head = objects_[bucketOf(map.hashOf(cell.poolTag - 1, cell.oid), objects_.size())];
-    cell.next = head;
-    head = ref;
-  }
-}
-
-void PageMap::Shard::growLeaves() {
-  std::vector<CellRef> old = leaves_;
-  if (!resize(leaves_, leaves_.size() == 1 ? 16 : leaves_.size() * 2)) return;
-  for (CellRef ref : old) {
-    while (ref) {
-      Leaf& cell = leaf(ref);
-      CellRef next = cell.next;
-      CellRef& head = leaves_[bucketOf(leafHash(cell.object, cell.number), leaves_.size())];
-      cell.next = head;
-      head = ref;
-      ref = next;
-    }
-  }
 }
 
 CellRef PageMap::Shard::makeObject(uint64_t hash, uint32_t pool, const uint64_t oid[3], Slabs slabs) {
@@ -112,15 +71,19 @@ CellRef PageMap::Shard::makeLeaf(CellRef objectRef, uint32_t number, Slabs slabs
 }
 
 void PageMap::Shard::linkObject(uint64_t hash, CellRef ref) {
-  if (objectCount_ >= objects_.size()) growObjects(*map_);
-  CellRef& head = objects_[bucketOf(hash, objects_.size())];
+  objects_.makeRoom(
+      objectCount_, *table_, [this](CellRef cell) -> CellRef& { return object(cell).next; },
+      [this](CellRef cell) { return objectHash(map_->hashOf(object(cell).poolTag - 1, object(cell).oid)); });
+  CellRef& head = objects_.head(objectHash(hash));
   object(ref).next = head;
   head = ref;
   objectCount_++;
 }
 
 void PageMap::Shard::linkLeaf(CellRef ref, CellRef objectRef) {
-  if (leafCount_ >= leaves_.size()) growLeaves();
+  leaves_.makeRoom(
+      leafCount_, *table_, [this](CellRef cell) -> CellRef& { return leaf(cell).next; },
+      [this](CellRef cell) { return leafHash(leaf(cell).object, leaf(cell).number); });
   Leaf& made = leaf(ref);
   Object& parent = object(objectRef);
   made.previousOfObject = 0;
@@ -128,7 +91,7 @@ void PageMap::Shard::linkLeaf(CellRef ref, CellRef objectRef) {
   if (parent.firstLeaf) leaf(parent.firstLeaf).previousOfObject = ref;
   parent.firstLeaf = ref;
   parent.leafCount++;
-  CellRef& head = leaves_[bucketOf(leafHash(objectRef, made.number), leaves_.size())];
+  CellRef& head = leaves_.head(leafHash(objectRef, made.number));
   made.next = head;
   head = ref;
   leafCount_++;
@@ -154,7 +117,7 @@ bool PageMap::Shard::adoptLeaf(CellRef ref) {
 void PageMap::Shard::removeLeaf(CellRef ref, Slabs slabs) {
   Leaf& gone = leaf(ref);
   assert(gone.used == 0);
-  CellRef* link = &leaves_[bucketOf(leafHash(gone.object, gone.number), leaves_.size())];
+  CellRef* link = &leaves_.head(leafHash(gone.object, gone.number));
   while (*link != ref) link = &leaf(*link).next;
   *link = gone.next;
   Object& parent = object(gone.object);
@@ -169,7 +132,7 @@ void PageMap::Shard::removeLeaf(CellRef ref, Slabs slabs) {
 void PageMap::Shard::removeObject(uint64_t hash, CellRef ref, Slabs slabs) {
   Object& gone = object(ref);
   assert(gone.leafCount == 0);
-  CellRef* link = &objects_[bucketOf(hash, objects_.size())];
+  CellRef* link = &objects_.head(objectHash(hash));
   while (*link != ref) link = &object(*link).next;
   *link = gone.next;
   objectCount_--;
@@ -178,8 +141,8 @@ void PageMap::Shard::removeObject(uint64_t hash, CellRef ref, Slabs slabs) {
 }
 
 CellRef PageMap::Shard::nextObjectOfPool(uint32_t pool, size_t* bucket) const {
-  for (; *bucket < objects_.size(); ++*bucket) {
-    for (CellRef ref = objects_[*bucket]; ref; ref = object(ref).next) {
+  for (; *bucket < objects_.bucketCount(); ++*bucket) {
+    for (CellRef ref = objects_.inBucket(*bucket); ref; ref = object(ref).next) {
       if (object(ref).poolTag == pool + 1) return ref;
     }
   }

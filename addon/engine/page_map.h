@@ -1,7 +1,7 @@
 // From a page's key to its slot: the objects and leaves of one guest.
 //
 // An object is found by its name, a leaf by its object and number, each through
-// a hash table of bucket heads that chain through the cells. The tables only
+// a hash table (chain_table.h). The tables only
 // point at what the arena holds; recovery (recovery.cc) rebuilds them from it. They are split into
 // shards by the object's name; a shard's lock guards its tables and the objects,
 // leaves and slots found through them.
@@ -12,9 +12,9 @@
 
 #include <array>
 #include <cstdint>
-#include <vector>
 
 #include "engine/cell_slab.h"
+#include "engine/chain_table.h"
 #include "engine/layout.h"
 #include "engine/span_table.h"
 #include "engine/sync.h"
@@ -54,40 +54,35 @@ class PageMap {
     CellRef nextObjectOfPool(uint32_t pool, size_t* bucket) const;
     template <typename Visit>  // Visit(CellRef)
     void forEachObject(Visit visit) const {
-      for (CellRef head : objects_) {
-        for (CellRef ref = head; ref; ref = object(ref).next) visit(ref);
+      for (size_t bucket = 0; bucket < objects_.bucketCount(); bucket++) {
+        for (CellRef ref = objects_.inBucket(bucket); ref; ref = object(ref).next) visit(ref);
       }
     }
     template <typename Visit>  // Visit(CellRef); the leaves of one bucket
     void forEachLeafIn(size_t bucket, Visit visit) const {
-      for (CellRef ref = leaves_[bucket]; ref; ref = leaf(ref).next) visit(ref);
+      for (CellRef ref = leaves_.inBucket(bucket); ref; ref = leaf(ref).next) visit(ref);
     }
-    size_t leafBuckets() const { return leaves_.size(); }
+    size_t leafBuckets() const { return leaves_.bucketCount(); }
     uint64_t objectCount() const { return objectCount_; }
     uint64_t leafCount() const { return leafCount_; }
-    // The cells a lookup of the slot will likely read.
-    void prefetchLeaf(CellRef objectRef, uint32_t number, uint32_t slot) const {
-      CellRef ref = leaves_[bucketOf(leafHash(objectRef, number), leaves_.size())];
-      if (!ref) return;
-      __builtin_prefetch(&leaf(ref));
-      __builtin_prefetch(&leaf(ref).slot[slot]);
+    // What findLeaf() will look at first, to be prefetched; null: nothing.
+    const Leaf* likelyLeaf(CellRef objectRef, uint32_t number) const {
+      CellRef ref = leaves_.head(leafHash(objectRef, number));
+      return ref ? &leaf(ref) : nullptr;
     }
 
    private:
     friend class PageMap;
-    static size_t bucketOf(uint64_t hash, size_t buckets) { return (hash >> 8) & (buckets - 1); }
+    // Without the bits that chose the shard.
+    static uint64_t objectHash(uint64_t hash) { return hash >> 8; }
     static uint64_t leafHash(CellRef object, uint32_t number);
     void linkObject(uint64_t hash, CellRef object);
     void linkLeaf(CellRef leaf, CellRef object);
-    void growObjects(const PageMap& map);
-    void growLeaves();
-    // To a power of two heads, when the capacity has room; else chains grow longer.
-    bool resize(std::vector<CellRef>& heads, uint64_t count);
 
     SpanTable* table_ = nullptr;
     const PageMap* map_ = nullptr;
-    std::vector<CellRef> objects_;
-    std::vector<CellRef> leaves_;
+    ChainTable objects_;
+    ChainTable leaves_;
     uint64_t objectCount_ = 0;
     uint64_t leafCount_ = 0;
   };
@@ -103,9 +98,6 @@ class PageMap {
   uint64_t hashOf(uint32_t pool, const uint64_t oid[3]) const { return hash_(context_, pool, oid); }
 
  private:
-  // A table of one head is free: it must always be there.
-  static uint64_t chargedBytes(const std::vector<CellRef>& heads);
-
   SpanTable& table_;
   const ObjectHash hash_;
   const void* const context_;

@@ -31,17 +31,25 @@ void Store::get(WorkerContext& context, GuestId guestId, std::span<GetOp> ops) {
   }
 }
 
-// The pages of a batch are fetched in steps, each step for all of them before the
-// next, so that their cache misses overlap.
+// The pages of a batch are fetched in steps, each step for all of them before the next, so
+// that their cache misses overlap. Steps that prefetch take no lock: an atomic operation
+// would wait for the addresses before it to be translated, which with many pages held
+// takes as long as a cache miss.
 Status Store::Impl::getBatch(WorkerContext& context, Guest& guest, std::span<GetOp> ops, Status before) {
   std::array<GetInHand, kGetsAhead> inHand;
   if (ops.size() > 1) {
-    for (const GetOp& op : ops) prefetchLeaf(guest, op.key);
+    std::array<const Leaf*, kGetsAhead> leaves;
+    for (size_t i = 0; i < ops.size(); i++) leaves[i] = likelyLeaf(guest, ops[i].key);
+    for (size_t i = 0; i < ops.size(); i++) {
+      if (!leaves[i]) continue;
+      __builtin_prefetch(leaves[i]);
+      __builtin_prefetch(&leaves[i]->slot[ops[i].key.index % kLeafSlots]);
+    }
   }
   for (size_t i = 0; i < ops.size(); i++) locate(guest, ops[i], inHand[i]);
-  for (size_t i = 0; i < ops.size(); i++) {
-    if (inHand[i].bytes) inHand[i].readEntry();
-  }
+  for (size_t i = 0; i < ops.size(); i++) inHand[i].prefetchEntry();
+  for (size_t i = 0; i < ops.size(); i++) inHand[i].readEntry();
+  for (size_t i = 0; i < ops.size(); i++) inHand[i].prefetchBlock();
   for (size_t i = 0; i < ops.size(); i++) {
     if (ops[i].continued && before != Status::kOk) {
       if (inHand[i].bytes) table.unpin(spanOf(inHand[i].value));
@@ -53,13 +61,13 @@ Status Store::Impl::getBatch(WorkerContext& context, Guest& guest, std::span<Get
   return before;
 }
 
-void Store::Impl::prefetchLeaf(Guest& guest, const PageKey& key) const {
+// Where locate() will look first; null: nowhere.
+const Leaf* Store::Impl::likelyLeaf(Guest& guest, const PageKey& key) const {
   uint64_t objectHash = guest.map.hashOf(key.pool, key.object.word);
   PageMap::Shard& shard = guest.map.shard(PageMap::shardOf(objectHash));
   SpinGuard guard(shard.lock);
-  if (CellRef object = shard.findObject(objectHash, key.pool, key.object.word)) {
-    shard.prefetchLeaf(object, key.index / kLeafSlots, key.index % kLeafSlots);
-  }
+  CellRef object = shard.findObject(objectHash, key.pool, key.object.word);
+  return object ? shard.likelyLeaf(object, key.index / kLeafSlots) : nullptr;
 }
 
 // Finds the block and pins it.
@@ -79,13 +87,21 @@ void Store::Impl::locate(Guest& guest, const GetOp& op, GetInHand& hand) {
   // The slot's reference keeps the block; the pin keeps it where it is.
   table.pin(spanOf(hand.value));
   hand.bytes = table.bytes(spanOf(hand.value));
-  __builtin_prefetch(hand.bytes + kSpanBytes - sizeof(Entry) * (entryOf(hand.value) + 1));
+}
+
+void Store::Impl::GetInHand::prefetchEntry() const {
+  if (bytes) __builtin_prefetch(bytes + kSpanBytes - sizeof(Entry) * (entryOf(value) + 1));
 }
 
 void Store::Impl::GetInHand::readEntry() {
+  if (!bytes) return;
   entry = SpanTable::entryAt(bytes, entryOf(value)).load(std::memory_order_relaxed);
   bytes += entryOffsetUnits(entry) * 8 + (pool->persistent ? 0 : sizeof(BackReference));
-  // The first lines; the hardware follows a stream that has begun.
+}
+
+// The first lines; the hardware follows a stream that has begun.
+void Store::Impl::GetInHand::prefetchBlock() const {
+  if (!bytes) return;
   uint32_t ahead = std::min<uint32_t>(entryLength(entry), 512);
   for (uint32_t at = 0; at < ahead; at += 64) __builtin_prefetch(bytes + at);
 }

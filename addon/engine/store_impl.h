@@ -120,11 +120,13 @@ struct Store::Impl {
     uint32_t value = kEmptySlot;
     std::byte* bytes = nullptr;  // the pinned span, then the block; null: no block
     Entry entry = 0;
+    void prefetchEntry() const;
     void readEntry();
+    void prefetchBlock() const;
   };
   // `before`: the status of the op before these; returns that of the last one done.
   Status getBatch(WorkerContext& context, Guest& guest, std::span<GetOp> ops, Status before);
-  void prefetchLeaf(Guest& guest, const PageKey& key) const;
+  const Leaf* likelyLeaf(Guest& guest, const PageKey& key) const;
   void locate(Guest& guest, const GetOp& op, GetInHand& hand);
   Status deliver(WorkerContext& context, Guest& guest, const GetOp& op, const GetInHand& hand);
   // Publishes a slot: what it names is complete, the leaf's check is right before and after.
