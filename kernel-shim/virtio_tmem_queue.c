@@ -28,7 +28,7 @@
 /* Bounds on the slots of one queue, whatever the size of its ring. */
 #define MAX_WAIT_SLOTS			16U
 #define MAX_STAGED_SLOTS		16U
-#define MAX_WINDOWS			4U
+#define MAX_WINDOWS			8U
 #define MAX_PAGE_SLOTS			(MAX_WAIT_SLOTS + MAX_STAGED_SLOTS + MAX_WINDOWS)
 #define MAX_FLUSH_SLOTS			32U
 

@@ -5,8 +5,8 @@
  * Files are read ahead: the kernel asks for page after page. When a get is for
  * the page after the last one, it and the present pages behind it are asked for
  * in one request, into a window's block. Gets are then answered from there, and
- * when half of a window is used the next one is asked for, so that the host
- * works while the guest does.
+ * MAX_AHEAD windows more are kept on the way, so that the host works while the
+ * guest does: it takes longer for a window than the guest takes to copy one.
  *
  * A window is a copy, not a move: its pages stay present until they are taken,
  * and are then flushed, in runs. So a window that is not used up costs no hit.
@@ -22,6 +22,9 @@
 
 /* Fewer pages than this are not worth a window. */
 #define MIN_WINDOW_PAGES	4U
+
+/* Windows on the way behind the one in use. */
+#define MAX_AHEAD		2U
 
 /**
  * vtmem_window_find() - find the window with a page
@@ -81,10 +84,14 @@ static unsigned int vtmem_window_pages(struct vtmem_queue *q,
 	return min(end - first, most);
 }
 
-/* Asks for a window that starts with @key. NULL if that cannot be. */
+/*
+ * Asks for a window that starts with @key. With @used_up only a slot is taken
+ * whose pages have all been taken, else the oldest. NULL if that cannot be.
+ */
 static struct vtmem_request *vtmem_window_submit(struct vtmem_queue *q,
 						 struct vtmem_pool *pool,
-						 const struct vtmem_key *key)
+						 const struct vtmem_key *key,
+						 bool used_up)
 {
 	unsigned int nr_pages = vtmem_window_pages(q, pool, key);
 	struct vtmem_request *window;
@@ -92,7 +99,8 @@ static struct vtmem_request *vtmem_window_submit(struct vtmem_queue *q,
 	if (nr_pages < MIN_WINDOW_PAGES)
 		return NULL;
 	list_for_each_entry(window, &q->windows, link) {
-		if (window->state == VTMEM_REQ_INFLIGHT)
+		if (window->state == VTMEM_REQ_INFLIGHT ||
+		    (used_up && window->mask))
 			continue;
 		window->op = VIRTIO_TMEM_OP_GET;
 		window->flags = 0;
@@ -113,6 +121,34 @@ static struct vtmem_request *vtmem_window_submit(struct vtmem_queue *q,
 	return NULL;
 }
 
+/*
+ * Sees to it that the windows behind @window are on the way. The first may take
+ * the slot of an older one that was not used up, which another reader may still
+ * want; those after it may not. Returns whether any was asked for.
+ */
+static bool vtmem_window_ahead(struct vtmem_queue *q,
+			       const struct vtmem_request *window)
+{
+	struct vtmem_pool *pool = window->pool;
+	struct vtmem_key next = window->key;
+	bool asked = false;
+	unsigned int i;
+
+	for (i = 0; i < MAX_AHEAD; i++) {
+		next.index = window->key.index + window->nr_pages;
+		if (next.index < window->key.index)
+			break;
+		window = vtmem_window_find(q, pool, &next);
+		if (window)
+			continue;
+		window = vtmem_window_submit(q, pool, &next, i > 0);
+		if (!window)
+			break;
+		asked = true;
+	}
+	return asked;
+}
+
 /**
  * vtmem_window_open() - ask for a page and its neighbours, if they are being read
  * @q:		the page's queue, locked and open
@@ -129,9 +165,14 @@ struct vtmem_request *vtmem_window_open(struct vtmem_queue *q,
 		    key->index == q->last_get.index + 1 &&
 		    !memcmp(q->last_get.oid, key->oid, sizeof(key->oid));
 
+	struct vtmem_request *window;
+
 	q->last_pool = pool;
 	q->last_get = *key;
-	return next ? vtmem_window_submit(q, pool, key) : NULL;
+	window = next ? vtmem_window_submit(q, pool, key, false) : NULL;
+	if (window)
+		vtmem_window_ahead(q, window);
+	return window;
 }
 
 /**
@@ -148,18 +189,13 @@ bool vtmem_window_take(struct vtmem_queue *q, struct vtmem_request *window,
 		       const struct vtmem_key *key, struct page *page)
 {
 	unsigned int i = key->index - window->key.index;
-	struct vtmem_pool *pool = window->pool;
-	struct vtmem_key next = window->key;
 
 	copy_highpage(page, window->own_page + i);
 	__clear_bit(i, &window->mask);
-	q->last_pool = pool;
+	q->last_pool = window->pool;
 	q->last_get = *key;
-
-	next.index += window->nr_pages;
-	return i == window->nr_pages / 2 && q->state == VTMEM_QUEUE_OPEN &&
-	       next.index > key->index && !vtmem_window_find(q, pool, &next) &&
-	       vtmem_window_submit(q, pool, &next);
+	return i % (VTMEM_BLOCK_PAGES / 2) == 0 &&
+	       q->state == VTMEM_QUEUE_OPEN && vtmem_window_ahead(q, window);
 }
 
 /**
