@@ -21,7 +21,6 @@
  * one did not, 2 when the workload could not run. The same seed is the same run.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -37,9 +36,8 @@
 #include "program.h"
 
 #define MAX_PROCESSES 64
-#define MAX_REPORTED_CORRUPT 8
 
-enum phase { FILL, REWRITE, CHECK, RELEASE, PHASES };
+enum phase_number { FILL, REWRITE, CHECK, RELEASE, PHASES };
 
 static const char *const phase_names[PHASES] = { "fill", "rewrite", "check", "release" };
 
@@ -47,10 +45,7 @@ static const char *const phase_names[PHASES] = { "fill", "rewrite", "check", "re
 struct shared {
 	pthread_barrier_t phase_starts;
 	pthread_barrier_t phase_ended;
-	struct tally {
-		uint64_t pages_checked;
-		uint64_t pages_corrupt;
-	} tallies[MAX_PROCESSES];
+	struct tally tallies[MAX_PROCESSES];
 };
 
 struct options {
@@ -63,34 +58,21 @@ struct options {
 	const char *pause;
 };
 
-static struct options parse_options(char **argument)
+static struct options options_of(char **argument)
 {
 	struct options options = { .megabytes = 640, .processes = 2, .seed = 1, .checks = 1 };
+	const struct program_option known[] = {
+		{ "--megabytes", .number = &options.megabytes },
+		{ "--processes", .number = &options.processes },
+		{ "--seed", .number = &options.seed },
+		{ "--checks", .number = &options.checks },
+		{ "--corpus", .text = &options.corpus_path },
+		{ "--pause", .text = &options.pause },
+		{ "--hold", .flag = &options.hold },
+		{ NULL },
+	};
 
-	while (*++argument) {
-		const char *name = *argument;
-
-		if (!strcmp(name, "--hold")) {
-			options.hold = true;
-			continue;
-		}
-		if (!*++argument)
-			fail(name, "unknown, or its value is missing");
-		if (!strcmp(name, "--megabytes"))
-			options.megabytes = parse_number(name, *argument);
-		else if (!strcmp(name, "--processes"))
-			options.processes = parse_number(name, *argument);
-		else if (!strcmp(name, "--seed"))
-			options.seed = parse_number(name, *argument);
-		else if (!strcmp(name, "--checks"))
-			options.checks = parse_number(name, *argument);
-		else if (!strcmp(name, "--pause"))
-			options.pause = *argument;
-		else if (!strcmp(name, "--corpus"))
-			options.corpus_path = *argument;
-		else
-			fail(name, "unknown");
-	}
+	parse_options(argument, known);
 	if (options.processes < 1 || options.processes > MAX_PROCESSES)
 		fail("--processes", "1 to 64");
 	if (options.megabytes < options.processes || options.megabytes > 1024 * 1024)
@@ -116,18 +98,7 @@ struct share {
 	struct tally *tally;
 };
 
-static void check_page(const struct share *share, const struct page_id *id)
-{
-	static uint8_t expected[PAGE_BYTES];
-	const uint8_t *found = share->memory + (size_t)id->page * PAGE_BYTES;
-
-	page_content(share->corpus, id, expected);
-	share->tally->pages_checked++;
-	if (memcmp(found, expected, PAGE_BYTES) && share->tally->pages_corrupt++ < MAX_REPORTED_CORRUPT)
-		report_corrupt(id, found, expected);
-}
-
-static void walk(const struct share *share, enum phase phase)
+static void walk(const struct share *share, enum phase_number phase)
 {
 	uint64_t seed = share->options->seed;
 	struct order order;
@@ -136,17 +107,18 @@ static void walk(const struct share *share, enum phase phase)
 	order_start(&order, share->pages, mix(mix(seed, share->process), phase));
 	while ((page = order_next(&order)) >= 0) {
 		struct page_id id = { seed, share->process, page, 0 };
+		uint8_t *memory = share->memory + page * PAGE_BYTES;
 		bool rewritten = is_rewritten(seed, share->process, page);
 
 		if (phase == FILL) {
-			page_content(share->corpus, &id, share->memory + page * PAGE_BYTES);
+			page_content(share->corpus, &id, memory);
 		} else if (phase == CHECK) {
 			id.generation = rewritten;
-			check_page(share, &id);
+			check_page(share->corpus, &id, memory, share->tally);
 		} else if (rewritten) {
-			check_page(share, &id);
+			check_page(share->corpus, &id, memory, share->tally);
 			id.generation = 1;
-			page_content(share->corpus, &id, share->memory + page * PAGE_BYTES);
+			page_content(share->corpus, &id, memory);
 		}
 	}
 }
@@ -201,33 +173,24 @@ static struct shared *make_shared(unsigned int processes)
 	return shared;
 }
 
-static int print_result(const struct options *options, const struct shared *shared, const double seconds[PHASES])
+static struct tally sum(const struct shared *shared, uint64_t processes)
 {
-	uint64_t checked = 0, corrupt = 0;
-	double total = 0;
+	struct tally all = { 0 };
 
-	for (uint64_t process = 0; process < options->processes; process++) {
-		checked += shared->tallies[process].pages_checked;
-		corrupt += shared->tallies[process].pages_corrupt;
+	for (uint64_t process = 0; process < processes; process++) {
+		all.pages_checked += shared->tallies[process].pages_checked;
+		all.pages_corrupt += shared->tallies[process].pages_corrupt;
 	}
-	printf("result {\"seed\":%" PRIu64 ",\"megabytes\":%" PRIu64 ",\"processes\":%" PRIu64
-	       ",\"pages_checked\":%" PRIu64 ",\"pages_corrupt\":%" PRIu64 ",\"phase_seconds\":{",
-	       options->seed, options->megabytes, options->processes, checked, corrupt);
-	for (int phase = 0; phase < PHASES; phase++) {
-		printf("%s\"%s\":%.3f", phase ? "," : "", phase_names[phase], seconds[phase]);
-		total += seconds[phase];
-	}
-	printf("},\"seconds\":%.3f}\n", total);
-	fflush(stdout);
-	return corrupt ? 1 : 0;
+	return all;
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = parse_options(argv);
+	struct options options = options_of(argv);
 	struct corpus corpus = map_corpus(options.corpus_path);
 	struct shared *shared = make_shared(options.processes);
-	double seconds[PHASES];
+	struct phase phases[PHASES];
+	struct tally all;
 
 	(void)argc;
 	signal(SIGCHLD, child_died);
@@ -242,16 +205,13 @@ int main(int argc, char **argv)
 		}
 	}
 	for (int phase = 0; phase < PHASES; phase++) {
-		double start;
-
 		if ((phase == RELEASE && options.hold) || (options.pause && !strcmp(options.pause, phase_names[phase])))
 			hold();
-		printf("phase %s\n", phase_names[phase]);
-		fflush(stdout);
-		start = now_seconds();
+		start_phase(&phases[phase], phase_names[phase]);
 		pthread_barrier_wait(&shared->phase_starts);
 		pthread_barrier_wait(&shared->phase_ended);
-		seconds[phase] = now_seconds() - start;
+		end_phase(&phases[phase]);
 	}
-	return print_result(&options, shared, seconds);
+	all = sum(shared, options.processes);
+	return print_result(options.seed, options.megabytes, options.processes, &all, phases, PHASES, false);
 }

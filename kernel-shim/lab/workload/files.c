@@ -43,7 +43,6 @@
 #define PAGES_PER_READ 32u
 #define MAX_FILES 65536u
 #define MAX_PHASES 16
-#define MAX_REPORTED_CORRUPT 8
 
 static struct {
 	const char *disk;
@@ -51,8 +50,20 @@ static struct {
 	uint64_t megabytes;
 	uint64_t stream_megabytes;
 	uint64_t seed;
+	const char *corpus_path;
 	bool hold;
 } options = { .megabytes = 64, .seed = 1 };
+
+static const struct program_option known_options[] = {
+	{ "--disk", .text = &options.disk },
+	{ "--directory", .text = &options.directory },
+	{ "--megabytes", .number = &options.megabytes },
+	{ "--stream", .number = &options.stream_megabytes },
+	{ "--seed", .number = &options.seed },
+	{ "--corpus", .text = &options.corpus_path },
+	{ "--hold", .flag = &options.hold },
+	{ NULL },
+};
 
 static struct corpus corpus;
 
@@ -64,50 +75,20 @@ struct file {
 
 static struct file *files;
 static uint32_t file_count;
-static uint64_t pages_checked;
-static uint64_t pages_corrupt;
+static struct tally tally;
 
-static struct phase {
-	char name[16];
-	double seconds;
-	uint64_t sectors;
-} phases[MAX_PHASES];
+static struct phase phases[MAX_PHASES];
 static unsigned int phase_count;
 
-static void parse_options(char **argument)
+static void set_options(char **argument)
 {
-	const char *corpus_path = NULL;
-
-	while (*++argument) {
-		const char *name = *argument;
-
-		if (!strcmp(name, "--hold")) {
-			options.hold = true;
-			continue;
-		}
-		if (!*++argument)
-			fail(name, "unknown, or its value is missing");
-		if (!strcmp(name, "--disk"))
-			options.disk = *argument;
-		else if (!strcmp(name, "--directory"))
-			options.directory = *argument;
-		else if (!strcmp(name, "--megabytes"))
-			options.megabytes = parse_number(name, *argument);
-		else if (!strcmp(name, "--stream"))
-			options.stream_megabytes = parse_number(name, *argument);
-		else if (!strcmp(name, "--seed"))
-			options.seed = parse_number(name, *argument);
-		else if (!strcmp(name, "--corpus"))
-			corpus_path = *argument;
-		else
-			fail(name, "unknown");
-	}
-	if (!options.disk || !options.directory || !corpus_path)
+	parse_options(argument, known_options);
+	if (!options.disk || !options.directory || !options.corpus_path)
 		fail("options", "--disk, --directory and --corpus are needed");
 	file_count = (options.megabytes << 20) / PAGE_BYTES / PAGES_PER_FILE;
 	if (file_count < 4 || file_count > MAX_FILES)
 		fail("--megabytes", "16 to 262144");
-	corpus = map_corpus(corpus_path);
+	corpus = map_corpus(options.corpus_path);
 }
 
 static void mount_disk(void)
@@ -139,22 +120,17 @@ static uint64_t sectors_read(void)
 	return sectors;
 }
 
-static void start_phase(const char *name)
+static void start(const char *name)
 {
-	struct phase *phase = &phases[phase_count];
-
-	printf("phase %s\n", name);
-	fflush(stdout);
-	snprintf(phase->name, sizeof(phase->name), "%s", name);
-	phase->seconds = -now_seconds();
-	phase->sectors = -sectors_read();
+	start_phase(&phases[phase_count], name);
+	phases[phase_count].sectors = -sectors_read();
 }
 
-static void end_phase(void)
+static void end(void)
 {
 	struct phase *phase = &phases[phase_count++];
 
-	phase->seconds += now_seconds();
+	end_phase(phase);
 	phase->sectors += sectors_read();
 }
 
@@ -197,7 +173,7 @@ static void write_pages(int fd, uint32_t number, uint32_t first, uint32_t count,
 /* @generations: of each page, or NULL: 0 */
 static void read_file(uint32_t number, uint32_t count, const uint8_t *generations)
 {
-	static uint8_t buffer[PAGES_PER_READ * PAGE_BYTES], expected[PAGE_BYTES];
+	static uint8_t buffer[PAGES_PER_READ * PAGE_BYTES];
 	int fd = open_file(number, O_RDONLY);
 
 	for (uint32_t first = 0; first < count; first += PAGES_PER_READ) {
@@ -209,11 +185,7 @@ static void read_file(uint32_t number, uint32_t count, const uint8_t *generation
 			struct page_id id = { options.seed, number, first + page,
 					      generations ? generations[first + page] : 0 };
 
-			page_content(&corpus, &id, expected);
-			pages_checked++;
-			if (memcmp(buffer + page * PAGE_BYTES, expected, PAGE_BYTES) &&
-			    pages_corrupt++ < MAX_REPORTED_CORRUPT)
-				report_corrupt(&id, buffer + page * PAGE_BYTES, expected);
+			check_page(&corpus, &id, buffer + page * PAGE_BYTES, &tally);
 		}
 	}
 	if (lseek(fd, 0, SEEK_END) != (off_t)count * PAGE_BYTES)
@@ -313,37 +285,19 @@ static void change_files(void)
 	}
 }
 
-static void print_result(void)
-{
-	double seconds = 0;
-
-	for (unsigned int i = 0; i < phase_count; i++)
-		seconds += phases[i].seconds;
-	printf("result {\"seed\":%" PRIu64 ",\"megabytes\":%" PRIu64 ",\"processes\":1,\"pages_checked\":%" PRIu64
-	       ",\"pages_corrupt\":%" PRIu64 ",\"seconds\":%.3f,\"phase_seconds\":{",
-	       options.seed, options.megabytes, pages_checked, pages_corrupt, seconds);
-	for (unsigned int i = 0; i < phase_count; i++)
-		printf("%s\"%s\":%.3f", i ? "," : "", phases[i].name, phases[i].seconds);
-	printf("},\"phase_sectors_read\":{");
-	for (unsigned int i = 0; i < phase_count; i++)
-		printf("%s\"%s\":%" PRIu64, i ? "," : "", phases[i].name, phases[i].sectors);
-	printf("}}\n");
-	fflush(stdout);
-}
-
 int main(int argc, char **argv)
 {
 	uint32_t stream_pages;
 
 	(void)argc;
-	parse_options(argv);
+	set_options(argv);
 	stream_pages = (options.stream_megabytes << 20) / PAGE_BYTES;
 	files = calloc(file_count, sizeof(*files));
 	if (!files)
 		fail("files", "no memory");
 	mount_disk();
 
-	start_phase("write");
+	start("write");
 	for (uint32_t number = 0; number < file_count; number++) {
 		files[number].pages = PAGES_PER_FILE;
 		make_file(number, PAGES_PER_FILE, 0);
@@ -352,41 +306,40 @@ int main(int argc, char **argv)
 		make_file(file_count, stream_pages, 0);
 	unmount_disk();
 	mount_disk();
-	end_phase();
+	end();
 
-	start_phase("warm");
+	start("warm");
 	read_files(0);
-	end_phase();
+	end();
 	for (uint32_t pass = 1; pass <= 3; pass++) {
 		char name[16];
 
 		snprintf(name, sizeof(name), "pass %u", pass);
-		start_phase(name);
+		start(name);
 		read_files(pass);
-		end_phase();
+		end();
 	}
 	if (stream_pages) {
-		start_phase("stream");
+		start("stream");
 		read_file(file_count, stream_pages, NULL);
-		end_phase();
-		start_phase("after");
+		end();
+		start("after");
 		read_files(4);
-		end_phase();
+		end();
 	}
 	if (options.hold)
 		hold();
 
-	start_phase("change");
+	start("change");
 	change_files();
-	end_phase();
-	start_phase("verify");
+	end();
+	start("verify");
 	read_files(5);
 	read_files(6);
 	unmount_disk();
 	mount_disk();
 	read_files(7);
 	unmount_disk();
-	end_phase();
-	print_result();
-	return pages_corrupt ? 1 : 0;
+	end();
+	return print_result(options.seed, options.megabytes, 1, &tally, phases, phase_count, true);
 }
