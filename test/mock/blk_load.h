@@ -12,7 +12,7 @@
 #include <span>
 #include <vector>
 
-#include "mock/ring.h"
+#include "mock/page_slots.h"
 
 namespace tmemd::mock {
 
@@ -37,12 +37,9 @@ class BlkLoad {
   Result run(std::span<const uint32_t> pages, uint32_t type, bool verify);
   uint16_t submit(uint32_t slot, uint32_t page, uint32_t type);
 
-  GuestMemory& memory_;
   Ring& ring_;
   const uint32_t depth_;
-  const uint64_t corpus_;
-  uint64_t headers_ = 0;  // per slot 64 bytes: header, range of a discard, status
-  uint64_t landing_ = 0;  // per slot a page
+  PageSlots slots_;
 };
 
 }  // namespace tmemd::mock

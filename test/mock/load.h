@@ -12,7 +12,7 @@
 #include <span>
 #include <vector>
 
-#include "mock/ring.h"
+#include "mock/page_slots.h"
 
 namespace tmemd::mock {
 
@@ -40,13 +40,10 @@ class Load {
   Result run(std::span<const uint32_t> pages, Kind kind, bool verify);
   uint16_t submit(uint32_t slot, uint32_t page, Kind kind);
 
-  GuestMemory& memory_;
   Ring& ring_;
   const uint32_t depth_;
   const uint32_t pool_;
-  const uint64_t corpus_;
-  uint64_t headers_ = 0;  // per slot 64 bytes of request, 64 of response
-  uint64_t landing_ = 0;  // per slot a page
+  PageSlots slots_;
 };
 
 }  // namespace tmemd::mock
