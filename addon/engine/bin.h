@@ -54,8 +54,13 @@ class Bin {
   // and how often, each at most kMaxReferences. At least one is; all lie inside the span.
   void adopt(SpanNumber span, std::span<const uint32_t> counts);
 
-  // After a recovery that failed: forgets its spans, so that the arena stays as it is.
-  void abandon() { spanCount_.store(0, std::memory_order_relaxed); }
+  // Forgets its spans, so that the arena stays as it is.
+  void abandon() {
+    SpinGuard guard(lock_);
+    spanCount_.store(0, std::memory_order_relaxed);
+    first_.fill(0);
+    open_.fill(0);
+  }
 
   // One more reference, if `loc` is a block of this bin with fewer than the most.
   // Otherwise false; *saturated tells the two apart.

@@ -24,10 +24,25 @@ void CellSlab::unlink(SpanHeader& head) {
   if (head.next) table_.header(head.next).previous = head.previous;
 }
 
+void CellSlab::unpublish(CellRef ref) const {
+  // release: what the cell held was let go of before. Pairs with recovery.
+  std::atomic_ref<uint32_t>(*check(ref)).store(table_.check().ofFreeCell(ref), std::memory_order_release);
+}
+
+// All but its check.
+void CellSlab::clear(CellRef ref) const {
+  std::byte* bytes = reinterpret_cast<std::byte*>(words(ref));
+  uint32_t after = checkAt_ + sizeof(uint32_t);
+  std::memset(bytes, 0, checkAt_);
+  std::memset(bytes + after, 0, cellBytes_ - after);
+}
+
 CellRef CellSlab::allocate() {
   SpinGuard guard(lock_);
   if (!partial_) {
-    SpanNumber span = table_.take(kind_, owner_, quota_);
+    SpanNumber span = table_.take(kind_, owner_, quota_, [this](SpanNumber taken) {
+      for (uint32_t cell = 0; cell < cellsPerSpan(cellBytes_); cell++) unpublish(makeCellRef(taken, cell));
+    });
     if (!span) return 0;
     spanCount_.fetch_add(1, std::memory_order_relaxed);
     link(table_.header(span));
@@ -37,7 +52,7 @@ CellRef CellSlab::allocate() {
   if (head.freeHead) {
     ref = makeCellRef(head.span, head.freeHead - 1u);
     head.freeHead = static_cast<uint16_t>(words(ref)[1]);
-    std::memset(words(ref), 0, cellBytes_);
+    clear(ref);
   } else {
     ref = makeCellRef(head.span, head.blockCount++);
   }
@@ -48,6 +63,7 @@ CellRef CellSlab::allocate() {
 }
 
 void CellSlab::free(CellRef ref) {
+  unpublish(ref);
   SpinGuard guard(lock_);
   SpanHeader& head = table_.header(cellSpan(ref));
   bool wasFull = !head.freeHead && head.blockCount == cellsPerSpan(cellBytes_);
@@ -71,12 +87,12 @@ void CellSlab::adopt(SpanNumber span) {
   head.liveBlocks = 0;
   head.freeHead = 0;
   for (uint32_t cell = head.blockCount; cell-- > 0;) {
-    uint32_t* at = words(makeCellRef(span, cell));
-    if (at[0] != 0) {
+    CellRef ref = makeCellRef(span, cell);
+    if (!isFree(ref)) {
       head.liveBlocks++;
       continue;
     }
-    at[1] = head.freeHead;
+    words(ref)[1] = head.freeHead;
     head.freeHead = static_cast<uint16_t>(cell + 1);
   }
   table_.adopt(quota_);

@@ -1,6 +1,9 @@
 // Fixed-size cells (objects or leaves) of one guest and one kind of page, in spans
 // of their own. A guest's cells are apart from others' so that n pages of its
 // reserve never need more than ceil(n / cellsPerSpan) frames for each kind.
+//
+// Every cell of a span says that it is free, by Check::ofFreeCell() in the word of its
+// check, before the span is published.
 #ifndef TMEMD_ENGINE_CELL_SLAB_H_
 #define TMEMD_ENGINE_CELL_SLAB_H_
 
@@ -15,24 +18,29 @@ namespace tmemd {
 
 class CellSlab {
  public:
-  CellSlab(SpanTable& table, SpanKind kind, uint32_t cellBytes, uint32_t owner, FrameQuota* quota)
-      : table_(table), kind_(kind), cellBytes_(cellBytes), owner_(owner), quota_(quota) {}
+  // Cells of `cellBytes`, with the word of their check at `checkAt`.
+  CellSlab(SpanTable& table, SpanKind kind, uint32_t cellBytes, uint32_t checkAt, uint32_t owner, FrameQuota* quota)
+      : table_(table), kind_(kind), cellBytes_(cellBytes), checkAt_(checkAt), owner_(owner), quota_(quota) {}
   ~CellSlab();
   CellSlab(const CellSlab&) = delete;
   CellSlab& operator=(const CellSlab&) = delete;
 
   static constexpr uint32_t cellsPerSpan(uint32_t cellBytes) { return kSpanDataBytes / cellBytes; }
 
-  // A cell whose bytes are 0; none (0) when the budget has no room.
+  // A cell whose bytes are 0 but for its check, which still says that it is free; none
+  // (0) when the budget has no room.
   CellRef allocate();
-  // Takes over a span a killed process left: the cells whose first word is not 0.
+  bool isFree(CellRef ref) const { return *check(ref) == table_.check().ofFreeCell(ref); }
+  // Takes a cell back: for a recovery it is free from here on.
+  void unpublish(CellRef ref) const;
+  // Takes over a span a killed process left: the cells that are not free.
   void adopt(SpanNumber span);
   // After a recovery that failed: forgets its spans, so that the arena stays as it is.
   void abandon() {
     spanCount_.store(0, std::memory_order_relaxed);
     liveCells_.store(0, std::memory_order_relaxed);
   }
-  // The cell must read as unused (first word 0).
+  // Unpublishes it first.
   void free(CellRef ref);
 
   uint64_t spanCount() const { return spanCount_.load(std::memory_order_relaxed); }
@@ -41,12 +49,15 @@ class CellSlab {
 
  private:
   uint32_t* words(CellRef ref) const;
+  uint32_t* check(CellRef ref) const { return words(ref) + checkAt_ / sizeof(uint32_t); }
+  void clear(CellRef ref) const;
   void link(SpanHeader& head);
   void unlink(SpanHeader& head);
 
   SpanTable& table_;
   const SpanKind kind_;
   const uint32_t cellBytes_;
+  const uint32_t checkAt_;
   const uint32_t owner_;
   FrameQuota* const quota_;
   std::atomic<uint64_t> spanCount_{0};

@@ -28,7 +28,10 @@ class Check {
     }
     return sum;
   }
-  // This and the next two are never 0, which is what a free frame or cell has.
+  // Apart from ofSlot(), this and all below are never 0: memory that was lost is told from it.
+  // What stands for a cell's check while it is free; no check and no record's tag is like it.
+  uint32_t ofFreeCell(CellRef ref) const { return (fold(mix(key_ ^ ref) + 1) & ~1u) | 1u << 31; }
+  // A frame that is free has 0 here.
   uint32_t ofSpan(SpanNumber span, SpanKind kind, uint32_t owner) const {
     return fold(mix(key_ ^ (uint64_t{span} << 32 | owner)) + static_cast<uint32_t>(kind)) | 1;
   }
@@ -40,20 +43,21 @@ class Check {
   uint32_t ofLeafName(CellRef ref, CellRef object, uint32_t number) const {
     return fold(mix(key_ ^ (uint64_t{ref} << 32 | object)) ^ number) | 1;
   }
-  // A leaf's slots add up to the sum of these; an empty one counts 0.
+  // A leaf's slots add up to these and ofNoSlots(); an empty one counts 0.
   uint32_t ofSlot(uint32_t slot, uint32_t value) const {
     if (value == kEmptySlot) return 0;
     uint64_t x = (key_ ^ (uint64_t{value} << 8 | slot)) * 0x9e3779b97f4a7c15u;
     return static_cast<uint32_t>((x ^ x >> 32) * 0xd6e8feb86659fd93u >> 32);
   }
+  uint32_t ofNoSlots() const { return fold(key_) | 1; }
   uint32_t ofSlots(const Leaf& leaf) const {
-    uint32_t sum = 0;
+    uint32_t sum = ofNoSlots();
     for (uint32_t i = 0; i < kLeafSlots; i++) sum += ofSlot(i, leaf.slot[i]);
     return sum;
   }
   uint32_t ofPool(CellRef guest, uint32_t place, uint32_t id, PoolState state, uint32_t epoch) const {
     uint64_t what = uint64_t{place} << 8 | static_cast<uint32_t>(state) << 4 | epoch % kPoolEpochs;
-    return fold(mix(key_ ^ (uint64_t{guest} << 32 | id)) ^ what) & 0xfffffff;
+    return (fold(mix(key_ ^ (uint64_t{guest} << 32 | id)) ^ what) & 0xfffffff) | 1;
   }
   static uint64_t ofSuperblock(Superblock block) {
     block.check = 0;

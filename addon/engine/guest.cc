@@ -32,10 +32,10 @@ Guest::Guest(const GuestOptions& options, SpanTable& table, const PageHash& hash
       limitPages(options.persistentLimitPages),
       frozen(options.frozen),
       pools(options.maxPools),
-      persistentObjects(table, SpanKind::kObjects, sizeof(Object), bins.reserve, &objectQuota),
-      persistentLeaves(table, SpanKind::kLeaves, sizeof(Leaf), bins.reserve, &leafQuota),
-      ephemeralObjects(table, SpanKind::kObjects, sizeof(Object), bins.ephemeral, nullptr),
-      ephemeralLeaves(table, SpanKind::kLeaves, sizeof(Leaf), bins.ephemeral, nullptr),
+      persistentObjects(table, SpanKind::kObjects, sizeof(Object), offsetof(Object, check), bins.reserve, &objectQuota),
+      persistentLeaves(table, SpanKind::kLeaves, sizeof(Leaf), offsetof(Leaf, nameCheck), bins.reserve, &leafQuota),
+      ephemeralObjects(table, SpanKind::kObjects, sizeof(Object), offsetof(Object, check), bins.ephemeral, nullptr),
+      ephemeralLeaves(table, SpanKind::kLeaves, sizeof(Leaf), offsetof(Leaf, nameCheck), bins.ephemeral, nullptr),
       map(
           table,
           [](const void* context, uint32_t pool, const uint64_t oid[3]) {

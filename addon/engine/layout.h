@@ -82,7 +82,7 @@ constexpr uint32_t cellIndex(CellRef ref) { return ref & 2047; }
 // --- the superblock --------------------------------------------------------------
 
 inline constexpr uint64_t kArenaMagic = 0x616e657261'6d74u;  // "tmarena"
-inline constexpr uint32_t kArenaVersion = 1;
+inline constexpr uint32_t kArenaVersion = 2;
 
 // Kept, all of it. `magic` is stored last.
 struct Superblock {
@@ -172,8 +172,10 @@ constexpr uint32_t backShard(BackReference r) { return static_cast<uint32_t>(r) 
 constexpr uint32_t backSlot(BackReference r) { return static_cast<uint32_t>(r) & 0xff; }
 
 // --- cells -----------------------------------------------------------------------
-// The first word is 0 in a free cell; the second links free cells. An object or leaf is
-// there from the store of its check to the store that sets it to 0.
+// One word of a cell says whether it is free: `check`, `nameCheck`, or the `tag` of a record.
+// It is never 0, from before its span is published on: so memory that came to read as zeros
+// is told from a free cell. One store to it publishes a cell, one takes it back. The second
+// word links free cells.
 
 // Kept: poolTag, oid, check, which is stored last.
 struct Object {
@@ -188,7 +190,7 @@ struct Object {
 static_assert(sizeof(Object) == 48);
 
 // Kept: object, number, nameCheck, slotChecks, slot. `slotChecks` is a sum over the
-// slots, made before the slot is stored: [0] is what it will be, [1] what it is
+// slots, not 0 when they are all empty, made before the slot is stored: [0] is what it will be, [1] what it is
 // until the slot is stored, and then too. A
 // leaf is whole when either is right, so a kill between the stores costs nothing.
 struct Leaf {
@@ -206,18 +208,8 @@ struct Leaf {
 };
 static_assert(sizeof(Leaf) == 292);
 
-// Unpublishes a cell; it then reads as free.
-inline void retire(Object& gone) {
-  std::atomic_ref<uint32_t>(gone.check).store(0, std::memory_order_release);
-  std::atomic_ref<uint32_t>(gone.poolTag).store(0, std::memory_order_release);
-}
-inline void retire(Leaf& gone) {
-  std::atomic_ref<uint32_t>(gone.nameCheck).store(0, std::memory_order_release);
-  std::atomic_ref<uint32_t>(gone.object).store(0, std::memory_order_release);
-}
-
 // --- records -----------------------------------------------------------------------
-// One cell for a guest, and as many as it takes for its pools. The first word says
+// One cell for a guest, and as many as it takes for its pools. The tag says
 // which, and whether the guest is there: stored last, and first when one goes.
 
 inline constexpr uint32_t kRecordBytes = 1024;
@@ -264,10 +256,10 @@ struct GuestRecord {
 static_assert(sizeof(GuestRecord) <= kRecordBytes);
 
 // pool   63 .... 32  31 30  29 28  27 ... 0
-//        id          state  epoch  check          all 0: never there
+//        id          state  epoch  check, odd
 using PoolRecord = uint64_t;
 inline constexpr uint32_t kPoolEpochs = 4;
-enum class PoolState : uint32_t { kPersistent = 1, kEphemeral = 2, kDestroyed = 3 };
+enum class PoolState : uint32_t { kNever = 0, kPersistent = 1, kEphemeral = 2, kDestroyed = 3 };
 constexpr PoolRecord makePoolRecord(uint32_t id, PoolState state, uint32_t epoch, uint32_t check) {
   return uint64_t{id} << 32 | static_cast<uint32_t>(state) << 30 | (epoch % kPoolEpochs) << 28 | (check & 0xfffffff);
 }

@@ -63,6 +63,7 @@ CellRef PageMap::Shard::makeLeaf(CellRef objectRef, uint32_t number, Slabs slabs
   Leaf& made = leaf(ref);
   made.number = number;
   made.object = objectRef;
+  made.slotChecks[0] = made.slotChecks[1] = table_->check().ofNoSlots();
   linkLeaf(ref, objectRef);
   // release: recovery takes a cell with a check for a leaf with a name.
   std::atomic_ref<uint32_t>(made.nameCheck).store(table_->check().ofLeafName(ref, objectRef, number),
@@ -125,7 +126,6 @@ void PageMap::Shard::removeLeaf(CellRef ref, Slabs slabs) {
   if (gone.nextOfObject) leaf(gone.nextOfObject).previousOfObject = gone.previousOfObject;
   parent.leafCount--;
   leafCount_--;
-  retire(gone);
   slabs.leaves.free(ref);
 }
 
@@ -136,7 +136,6 @@ void PageMap::Shard::removeObject(uint64_t hash, CellRef ref, Slabs slabs) {
   while (*link != ref) link = &object(*link).next;
   *link = gone.next;
   objectCount_--;
-  retire(gone);
   slabs.objects.free(ref);
 }
 

@@ -44,6 +44,7 @@ std::optional<GuestRecords::Handle> GuestRecords::add(const GuestIdentity& ident
     cell.first = i * kPoolsPerRecord;
     cell.guest = handle.guest;
     cell.check = poolsCheck(ref);
+    clearPools(ref, handle.guest);
     publishWord(cell.tag, kPoolsTag);
     handle.pools.push_back(ref);
   }
@@ -78,21 +79,22 @@ void GuestRecords::setPool(const Handle& handle, uint32_t place, uint32_t id, Po
 }
 
 void GuestRecords::clearPools(const Handle& handle) {
-  for (CellRef ref : handle.pools) {
-    for (PoolRecord& pool : pools(ref).pool) publishWord(pool, PoolRecord{0});
+  for (CellRef ref : handle.pools) clearPools(ref, handle.guest);
+}
+
+void GuestRecords::clearPools(CellRef ref, CellRef owner) {
+  PoolsRecord& cell = pools(ref);
+  for (uint32_t i = 0; i < kPoolsPerRecord; i++) {
+    uint32_t check = table_.check().ofPool(owner, cell.first + i, 0, PoolState::kNever, 0);
+    publishWord(cell.pool[i], makePoolRecord(0, PoolState::kNever, 0, check));
   }
 }
 
 void GuestRecords::leave(const Handle& handle) { publishWord(guest(handle.guest).tag, kLeavingTag); }
 
-void GuestRecords::freeCell(CellRef ref) {
-  publishWord(guest(ref).tag, 0u);
-  slab_.free(ref);
-}
-
 void GuestRecords::remove(Handle& handle) {
-  for (CellRef ref : handle.pools) freeCell(ref);
-  freeCell(handle.guest);
+  for (CellRef ref : handle.pools) slab_.free(ref);
+  slab_.free(handle.guest);
   handle = {};
 }
 
@@ -131,15 +133,15 @@ void GuestRecords::readPools(FoundGuest& found, const std::vector<CellRef>& cell
       refuse("the pool table of guest " + name);
     }
     PoolRecord pool = pools(ref).pool[place % kPoolsPerRecord];
-    if (pool == 0) continue;
     uint32_t id = poolRecordId(pool);
     uint32_t epoch = poolRecordEpoch(pool);
     uint32_t check = table_.check().ofPool(found.handle.guest, place, id, poolRecordState(pool), epoch);
-    if (pool != makePoolRecord(id, poolRecordState(pool), epoch, check) || id % found.identity.maxPools != place ||
-        static_cast<uint32_t>(poolRecordState(pool)) == 0) {
+    bool never = poolRecordState(pool) == PoolState::kNever;
+    if (pool != makePoolRecord(id, poolRecordState(pool), epoch, check) ||
+        (!never && id % found.identity.maxPools != place)) {
       refuse("a pool's record of guest " + name);
     }
-    if (epoch == found.settings.epoch % kPoolEpochs) found.pools[place] = pool;
+    if (!never && epoch == found.settings.epoch % kPoolEpochs) found.pools[place] = pool;
   }
   std::erase(found.handle.pools, 0u);
 }
@@ -150,9 +152,8 @@ std::vector<GuestRecords::FoundGuest> GuestRecords::recover(const std::vector<Sp
   for (SpanNumber span : spans) {
     for (uint32_t i = 0; i < CellSlab::cellsPerSpan(kRecordBytes); i++) {
       CellRef ref = makeCellRef(span, i);
+      if (slab_.isFree(ref)) continue;
       switch (guest(ref).tag) {
-        case 0:
-          break;
         case kGuestTag:
         case kLeavingTag:
           guests.push_back(readGuest(ref));
@@ -175,7 +176,7 @@ std::vector<GuestRecords::FoundGuest> GuestRecords::recover(const std::vector<Sp
   }
   for (size_t i = 0; i < guests.size(); i++) readPools(guests[i], cells[i]);
   // Of a guest that was being added or removed.
-  for (CellRef ref : orphans) publishWord(pools(ref).tag, 0u);
+  for (CellRef ref : orphans) slab_.unpublish(ref);
   for (SpanNumber span : spans) slab_.adopt(span);
   return guests;
 }

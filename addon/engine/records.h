@@ -20,7 +20,7 @@ namespace tmemd {
 class GuestRecords {
  public:
   explicit GuestRecords(SpanTable& table)
-      : table_(table), slab_(table, SpanKind::kRecords, kRecordBytes, kRecordsOwner, nullptr) {}
+      : table_(table), slab_(table, SpanKind::kRecords, kRecordBytes, offsetof(GuestRecord, tag), kRecordsOwner, nullptr) {}
 
   // A guest's cells.
   struct Handle {
@@ -63,7 +63,7 @@ class GuestRecords {
   FoundGuest readGuest(CellRef ref) const;
   void readPools(FoundGuest& found, const std::vector<CellRef>& cells) const;
   static uint32_t poolCells(uint32_t maxPools) { return (maxPools + kPoolsPerRecord - 1) / kPoolsPerRecord; }
-  void freeCell(CellRef ref);
+  void clearPools(CellRef cell, CellRef guest);
 
   SpanTable& table_;
   CellSlab slab_;

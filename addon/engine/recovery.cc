@@ -86,25 +86,12 @@ class Recovery {
       });
     }
   }
-  static uint32_t checkOf(const Object& object) { return object.check; }
-  static uint32_t checkOf(const Leaf& leaf) { return leaf.nameCheck; }
-  // A leaf comes and goes without pages. An object that leaves name is missed by them.
-  static bool isVacant(const Object&) { return true; }
-  static bool isVacant(const Leaf& leaf) {
-    return std::all_of(std::begin(leaf.slot), std::end(leaf.slot), [](uint32_t value) { return value == kEmptySlot; });
-  }
-  template <typename Cell, typename Visit>  // Visit(CellRef, Cell&); cells that are there
-  void forEachCell(const std::vector<SpanNumber>& spans, Visit visit) {
+  template <typename Cell, typename Visit>  // Visit(CellRef, Cell&); cells that are not free
+  void forEachCell(const std::vector<SpanNumber>& spans, const CellSlab& slab, Visit visit) {
     for (SpanNumber span : spans) {
       for (uint32_t i = 0; i < CellSlab::cellsPerSpan(sizeof(Cell)); i++) {
         CellRef ref = makeCellRef(span, i);
-        Cell& cell = table_.cell<Cell>(ref);
-        if (checkOf(cell) != 0) {
-          visit(ref, cell);
-        } else {
-          if (!isVacant(cell)) refuse("a leaf is damaged");
-          retire(cell);  // it may have been coming or going
-        }
+        if (!slab.isFree(ref)) visit(ref, table_.cell<Cell>(ref));
       }
     }
   }
@@ -224,13 +211,13 @@ void Recovery::sortSpan(SpanNumber span) {
 
 void Recovery::findCells(GuestInHand& in) {
   Guest& guest = *in.guest;
-  forEachCell<Object>(in.objectSpans, [&](CellRef ref, Object& object) {
+  forEachCell<Object>(in.objectSpans, guest.persistentObjects, [&](CellRef ref, Object& object) {
     if (object.check != table_.check().ofObject(ref, object.poolTag, object.oid)) refuse(guest, "an object is damaged");
     Pool* pool = guest.pool(object.poolTag - 1);
     if (pool && !pool->persistent) refuse(guest, "an object is of a pool of another kind");
     object.leafCount = 0;  // until its first leaf is found
   });
-  forEachCell<Leaf>(in.leafSpans, [&](CellRef ref, Leaf& leaf) {
+  forEachCell<Leaf>(in.leafSpans, guest.persistentLeaves, [&](CellRef ref, Leaf& leaf) {
     if (leaf.nameCheck != table_.check().ofLeafName(ref, leaf.object, leaf.number) ||
         leaf.number > UINT32_MAX / kLeafSlots) {
       refuse(guest, "a leaf is damaged");
@@ -239,8 +226,8 @@ void Recovery::findCells(GuestInHand& in) {
   });
   // Leaves of pools that are gone went above; these are their objects, and such as
   // a kill left without a leaf.
-  forEachCell<Object>(in.objectSpans, [&](CellRef, Object& object) {
-    if (object.leafCount == 0) retire(object);
+  forEachCell<Object>(in.objectSpans, guest.persistentObjects, [&](CellRef ref, Object& object) {
+    if (object.leafCount == 0) guest.persistentObjects.unpublish(ref);
   });
   for (SpanNumber span : in.objectSpans) guest.persistentObjects.adopt(span);
   for (SpanNumber span : in.leafSpans) guest.persistentLeaves.adopt(span);
@@ -252,7 +239,7 @@ CellRef Recovery::objectOf(const Guest& guest, const Leaf& leaf) {
   if (span == 0 || span >= table_.spanCount() || table_.kindOf(span) != SpanKind::kObjects ||
       table_.binOf(span) != guest.reserveBin.id() ||
       cellIndex(leaf.object) >= CellSlab::cellsPerSpan(sizeof(Object)) ||
-      table_.cell<Object>(leaf.object).check == 0) {
+      guest.persistentObjects.isFree(leaf.object)) {
     refuse(guest, "the object of a leaf is gone");
   }
   return leaf.object;
@@ -276,7 +263,7 @@ void Recovery::takeLeaf(GuestInHand& in, CellRef ref) {
   }
   setWhole(leaf);
   if (leaf.used == 0 || !guest.pool(object.poolTag - 1)) {
-    retire(leaf);
+    guest.persistentLeaves.unpublish(ref);
     return;
   }
   leaf.settled = 0;

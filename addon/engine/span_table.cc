@@ -71,7 +71,8 @@ uint64_t SpanTable::fixedBytes() const {
   return kSuperblockBytes + roundUp((uint64_t{highestUsed_} + 1) * sizeof(SpanSlot), kHostPageBytes);
 }
 
-SpanNumber SpanTable::take(SpanKind kind, uint32_t binId, FrameQuota* quota) {
+SpanNumber SpanTable::take(SpanKind kind, uint32_t binId, FrameQuota* quota,
+                           const std::function<void(SpanNumber)>& prepare) {
   SpanNumber span;
   bool mustZero = false;
   bool wake = false;
@@ -117,6 +118,7 @@ SpanNumber SpanTable::take(SpanKind kind, uint32_t binId, FrameQuota* quota) {
   head.kind = kind;
   head.owner = binId;
   head.dataEndUnits = sizeof(SpanHeader) / 8;
+  if (prepare) prepare(span);
   // release: recovery takes a frame whose header checks for the span's.
   std::atomic_ref<uint32_t>(head.check).store(check().ofSpan(span, kind, binId), std::memory_order_release);
   slots_[span].bin.store(binId, std::memory_order_relaxed);

@@ -54,8 +54,10 @@ class SpanTable {
   static constexpr uint64_t kMinimumCapacityBytes = 1 << 20;
   static constexpr uint32_t kSpareSpans = 2;
 
-  // 0 when the budget does not allow one more. `quota` may be null.
-  SpanNumber take(SpanKind kind, uint32_t binId, FrameQuota* quota);
+  // 0 when the budget does not allow one more. `quota` may be null. What `prepare` writes
+  // is there before a recovery takes the span for one.
+  SpanNumber take(SpanKind kind, uint32_t binId, FrameQuota* quota,
+                  const std::function<void(SpanNumber)>& prepare = nullptr);
   // The span must be exclusively held or never shared; ends the hold.
   void release(SpanNumber span, FrameQuota* quota);
 

@@ -1,18 +1,17 @@
-// A damaged arena: each range of its bytes changed in turn. Recovery refuses it, or has
-// every page either right or CORRUPT; never a wrong one, never one nobody put, never none
-// where there was one.
+// A damaged arena: each range of its bytes inverted in turn, and each zeroed, as lost memory
+// reads: words, lines, cells, pages, frames. Recovery refuses it, or has every page either
+// right or CORRUPT; never a wrong one, never one nobody put, never none where there was one.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
 #include <unordered_map>
 #include <vector>
 
+#include "native/memory_file.h"
 #include "native/recovery_log.h"
 
 using namespace tmemd;
@@ -26,26 +25,6 @@ constexpr uint32_t kOneOf = 20;  // ranges that are tried
 #else
 constexpr uint32_t kOneOf = 1;
 #endif
-
-using Image = std::vector<std::byte>;
-
-struct MemoryFile {
-  MemoryFile() : fd(memfd_create("arena", MFD_ALLOW_SEALING)) { REQUIRE(fd >= 0); }
-  ~MemoryFile() { close(fd); }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-  Image read() const {
-    struct stat status;
-    REQUIRE(fstat(fd, &status) == 0);
-    Image image(static_cast<size_t>(status.st_size));
-    REQUIRE(pread(fd, image.data(), image.size(), 0) == static_cast<ssize_t>(image.size()));
-    return image;
-  }
-  void write(const Image& image) const {
-    REQUIRE(pwrite(fd, image.data(), image.size(), 0) == static_cast<ssize_t>(image.size()));
-  }
-  const int fd;
-};
 
 StoreOptions quiet(uint64_t capacityBytes) {
   StoreOptions options = storeOf(capacityBytes);
@@ -172,6 +151,44 @@ uint64_t framesAt(const Image& image) {
   return image.size() - (block.spanCount - 1) * uint64_t{kSpanBytes};
 }
 
+// Damages one range after another and sees what becomes of it.
+struct Sweep {
+  explicit Sweep(const Sample& of) : sample(of) {}
+
+  const Sample& sample;
+  MemoryFile file;
+  Tally tally;
+  uint64_t number = 0;
+
+  // Unless nothing was ever written there.
+  template <typename Change>  // std::byte Change(std::byte)
+  void change(uint64_t at, uint64_t count, Change changed) {
+    auto from = sample.image.begin() + static_cast<std::ptrdiff_t>(at);
+    auto to = from + static_cast<std::ptrdiff_t>(count);
+    bool used = std::any_of(from, to, [](std::byte b) { return b != std::byte{0}; });
+    if (!used || number++ % kOneOf != 0) return;
+    Image image = sample.image;
+    std::transform(from, to, image.begin() + static_cast<std::ptrdiff_t>(at), changed);
+    CAPTURE(at);
+    CAPTURE(count);
+    std::string wrong = tryImage(sample, file, image, tally);
+    REQUIRE(wrong == "");
+  }
+  template <typename Step, typename Change>  // uint64_t Step(uint64_t at)
+  void inSteps(Step step, Change changed) {
+    for (uint64_t at = 0; at < sample.image.size();) {
+      uint64_t count = std::min<uint64_t>(step(at), sample.image.size() - at);
+      change(at, count, changed);
+      at += count;
+    }
+  }
+  void print() const {
+    std::printf("%llu ranges: %llu refused, %llu with pages CORRUPT, %llu harmless\n",
+                static_cast<unsigned long long>(tally.tried), static_cast<unsigned long long>(tally.refused),
+                static_cast<unsigned long long>(tally.corrupt), static_cast<unsigned long long>(tally.untouched));
+  }
+};
+
 // How finely the bytes there are looked into.
 uint64_t stepAt(const Image& image, uint64_t offset) {
   uint64_t frames = framesAt(image);
@@ -196,28 +213,40 @@ TEST_CASE("the sample itself is recovered whole") {
 
 TEST_CASE("every range of an arena is inverted in turn") {
   Sample sample;
-  MemoryFile file;
-  Tally tally;
-  uint64_t number = 0;
-  for (uint64_t at = 0; at < sample.image.size();) {
-    uint64_t count = std::min<uint64_t>(stepAt(sample.image, at), sample.image.size() - at);
-    bool used = false;
-    for (uint64_t i = at; i < at + count; i++) used |= sample.image[i] != std::byte{0};
-    if (used && number++ % kOneOf == 0) {
-      Image image = sample.image;
-      for (uint64_t i = at; i < at + count; i++) image[i] ^= std::byte{0xff};
-      std::string wrong = tryImage(sample, file, image, tally);
-      CAPTURE(at);
-      CAPTURE(count);
-      REQUIRE(wrong == "");
+  Sweep sweep(sample);
+  sweep.inSteps([&](uint64_t at) { return stepAt(sample.image, at); }, [](std::byte b) { return ~b; });
+  sweep.print();
+  CHECK(sweep.tally.refused > 0);
+  CHECK(sweep.tally.corrupt > 0);
+}
+
+TEST_CASE("every range of an arena reads as zeros in turn") {
+  Sample sample;
+  Sweep sweep(sample);
+  auto zero = [](std::byte) { return std::byte{0}; };
+  sweep.inSteps([&](uint64_t at) { return stepAt(sample.image, at); }, zero);
+  for (uint64_t size : {64, 512, 4096}) sweep.inSteps([&](uint64_t) { return size; }, zero);
+  uint64_t frames = framesAt(sample.image);
+  for (uint64_t at = frames; at < sample.image.size(); at += kSpanBytes) {
+    sweep.change(at, kSpanBytes, zero);
+    SpanHeader head;
+    std::memcpy(&head, sample.image.data() + at, sizeof head);
+    uint32_t cellBytes = head.kind == SpanKind::kObjects   ? sizeof(Object)
+                         : head.kind == SpanKind::kLeaves  ? sizeof(Leaf)
+                         : head.kind == SpanKind::kRecords ? kRecordBytes
+                                                           : 0;
+    for (uint32_t cell = 0; cellBytes > 0 && cell < CellSlab::cellsPerSpan(cellBytes); cell++) {
+      uint64_t start = at + sizeof head + uint64_t{cell} * cellBytes;
+      sweep.change(start, cellBytes, zero);
+      // A page's end may lie anywhere in a cell.
+      for (uint64_t from = 4; cellBytes == sizeof(Leaf) && from <= 64; from += 4) {
+        sweep.change(start + from, cellBytes - from, zero);
+      }
     }
-    at += count;
   }
-  std::printf("%llu ranges: %llu refused, %llu with pages CORRUPT, %llu harmless\n",
-              static_cast<unsigned long long>(tally.tried), static_cast<unsigned long long>(tally.refused),
-              static_cast<unsigned long long>(tally.corrupt), static_cast<unsigned long long>(tally.untouched));
-  CHECK(tally.refused > 0);
-  CHECK(tally.corrupt > 0);
+  sweep.print();
+  CHECK(sweep.tally.refused > 0);
+  CHECK(sweep.tally.corrupt > 0);
 }
 
 TEST_CASE("bits of an arena are flipped at random, one and several at a time, and words zeroed") {
@@ -273,7 +302,7 @@ TEST_CASE("what is no arena is refused") {
   Image image = sample.image;
   image[8] = std::byte{99};
   newer.write(image);
-  CHECK(refused(newer.fd) == "arena of version 99: this program reads version 1");
+  CHECK(refused(newer.fd) == "arena of version 99: this program reads version 2");
 }
 
 TEST_CASE("two stores cannot have one arena") {

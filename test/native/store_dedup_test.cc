@@ -1,7 +1,8 @@
-// Same-filled pages, duplicates, and who may share with whom.
+// Same-filled pages, duplicates, and who may share with whom, also after a recovery.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
+#include "native/memory_file.h"
 #include "native/store_fixture.h"
 
 using namespace tmemd;
@@ -108,4 +109,40 @@ TEST_CASE("a put over its own only copy keeps the page") {
   for (int i = 0; i < 3; i++) CHECK(guest.put(guest.p(1, 1), textPage(1)) == Status::kOk);
   CHECK(guest.holds(guest.p(1, 1), textPage(1)));
   CHECK(store.checkInvariants() == "");
+}
+
+TEST_CASE("after a recovery, duplicates of the pages found are shared once the settler has walked over them") {
+  constexpr uint32_t kPages = 20;
+  MemoryFile copy;
+  {
+    StoreOptions options = storeOf(8 * kMiB);
+    options.backgroundSettling = false;  // the arena stands still while it is copied
+    MemoryFile file;
+    options.arenaFd = file.fd;
+    Store store(options);
+    TestGuest a(store, grouped("a", "g"));
+    TestGuest b(store, grouped("b", "g"));
+    GuestOptions reserved = guestNamed("reserved");
+    reserved.persistentReservePages = 3 * kPages;
+    TestGuest c(store, reserved);
+    for (uint32_t i = 0; i < kPages; i++) {
+      REQUIRE(a.put(a.p(1, i), textPage(i)) == Status::kOk);
+      REQUIRE(c.put(c.p(1, i), textPage(i)) == Status::kOk);
+    }
+    copy.write(file.read());
+  }
+  std::unique_ptr<Store> store = Store::recover(copy.fd, StoreOptions());
+  StoreTestAccess::drain(*store);
+  uint64_t data = store->counters().dataBytes;
+  WorkerContext context;
+  for (const char* name : {"b", "reserved"}) {
+    GuestId guest = store->guestNamed(name).value();
+    for (uint32_t i = 0; i < kPages; i++) {
+      std::memcpy(context.page(), textPage(i).data(), kPageBytes);
+      CHECK(store->put(context, guest, keyOf(0, 2, i)) == Status::kOk);
+    }
+    CHECK(store->guestCounters(guest).operations.sharedPages == kPages);
+  }
+  CHECK(store->counters().dataBytes == data);
+  CHECK(store->checkInvariants() == "");
 }
