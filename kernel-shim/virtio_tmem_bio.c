@@ -269,7 +269,7 @@ void vtmem_disk_submit(struct vtmem_pool *pool, struct bio *bio)
 		err = -EOPNOTSUPP;
 		break;
 	}
-	trace_virtio_tmem_bio(bio_op(bio), page, nr_pages,
+	trace_virtio_tmem_bio((__force unsigned int)bio_op(bio), page, nr_pages,
 			      vtmem_clock_ns_since(start), err);
 	bio->bi_status = errno_to_blk_status(err);
 	bio_endio(bio);

@@ -216,8 +216,9 @@ static int vtmem_probe(struct virtio_device *vdev)
 	err = register_pm_notifier(&dev->pm_notifier);
 	if (err)
 		goto err_queues;
-	err = vtmem_swapdev_wanted() ? vtmem_swapdev_attach(dev) :
-				       vtmem_frontswap_attach(dev);
+	err = vtmem_swapdev_wanted() ? -ENODEV : vtmem_frontswap_attach(dev);
+	if (err == -ENODEV)
+		err = vtmem_swapdev_attach(dev);
 	if (err)
 		goto err_notifier;
 	vtmem_cleancache_attach(dev);

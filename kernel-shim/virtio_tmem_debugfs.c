@@ -13,6 +13,7 @@
 #include <linux/string.h>
 
 #include "vtmem.h"
+#include "vtmem_frontswap.h"
 
 static const char * const vtmem_counter_names[] = {
 	[VTMEM_COUNT_loads] = "loads",
@@ -134,6 +135,16 @@ static int vtmem_latency_show(struct seq_file *s, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(vtmem_latency);
 
+static int vtmem_front_end_show(struct seq_file *s, void *unused)
+{
+	struct vtmem_device *dev = s->private;
+
+	seq_puts(s, dev->swapdev ? "swap-device\n" :
+		    vtmem_frontswap_uses(dev) ? "frontswap\n" : "none\n");
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(vtmem_front_end);
+
 /**
  * vtmem_debugfs_create() - make the files
  * @dev: a device whose statistics are allocated
@@ -153,6 +164,8 @@ void vtmem_debugfs_create(struct vtmem_device *dev)
 			    &vtmem_latency_fops);
 	debugfs_create_file("round_trip", 0200, dev->debugfs, dev,
 			    &vtmem_round_trip_fops);
+	debugfs_create_file("front_end", 0444, dev->debugfs, dev,
+			    &vtmem_front_end_fops);
 	debugfs_create_u64("reserve", 0444, dev->debugfs, &dev->reserve);
 	debugfs_create_u64("limit", 0444, dev->debugfs, &dev->limit);
 	debugfs_create_u64("target", 0444, dev->debugfs, &dev->target);

@@ -9,14 +9,14 @@
  * frontswap has no way to unregister, so the operations stay for as long as the
  * kernel runs and the module pins itself; a device may come and go behind them.
  * vtmem_frontswap_types remembers which types the kernel has told us of, so
- * that a device that comes later gets its pools.
+ * that a device that comes later gets its pools. From 5.17 on the kernel does not
+ * tell of what was on before we registered; the first store does, and is refused.
  *
  * frontswap's own bitmap decides which pages are ours: a load is only called
  * for a page whose store succeeded. If such a load fails the page is lost and
  * frontswap cannot say so: the kernel goes on to read whatever the swap device
  * has there. All we can do is be loud and kill the task that was to see it.
  */
-#include <linux/frontswap.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
@@ -24,6 +24,7 @@
 
 #include "vtmem.h"
 #include "vtmem_frontswap.h"
+#include "vtmem_frontswap_compat.h"
 #include "vtmem_shrink.h"
 
 /* Pages of an object: neighbours share a queue. */
@@ -32,7 +33,7 @@
 /* Guards attaching and detaching, init and invalidate_area. */
 static DEFINE_MUTEX(vtmem_frontswap_mutex);
 static DECLARE_BITMAP(vtmem_frontswap_types, MAX_SWAPFILES);
-static bool vtmem_frontswap_registered;
+static DECLARE_BITMAP(vtmem_frontswap_unknown, MAX_SWAPFILES);
 
 /* Written under the mutex, read under vtmem_srcu. */
 static struct vtmem_device __rcu *vtmem_frontswap_device;
@@ -66,7 +67,7 @@ static void vtmem_frontswap_open_pool(struct vtmem_device *dev,
 	rcu_assign_pointer(vtmem_frontswap_pools[type], pool);
 }
 
-/* Called at swapon, and at registration for what is on already. */
+/* Called at swapon, and until 5.16 at registration for what is on already. */
 static void vtmem_frontswap_init(unsigned int type)
 {
 	struct vtmem_device *dev;
@@ -78,6 +79,28 @@ static void vtmem_frontswap_init(unsigned int type)
 	if (!test_and_set_bit(type, vtmem_frontswap_types) && dev)
 		vtmem_frontswap_open_pool(dev, type);
 	mutex_unlock(&vtmem_frontswap_mutex);
+}
+
+static void vtmem_frontswap_know_work(struct work_struct *work)
+{
+	unsigned int type;
+
+	for_each_set_bit(type, vtmem_frontswap_unknown, MAX_SWAPFILES) {
+		clear_bit(type, vtmem_frontswap_unknown);
+		vtmem_frontswap_init(type);
+	}
+}
+
+static DECLARE_WORK(vtmem_frontswap_know, vtmem_frontswap_know_work);
+
+/* A store, which cannot wait, names a type that has no pool. */
+static void vtmem_frontswap_no_pool(struct vtmem_device *dev, unsigned int type)
+{
+	vtmem_count(dev, refused_no_pool);
+	if (test_bit(type, vtmem_frontswap_types) ||
+	    test_and_set_bit(type, vtmem_frontswap_unknown))
+		return;
+	queue_work(system_unbound_wq, &vtmem_frontswap_know);
 }
 
 /* Called at swapoff, when no page of the type is left in swap. */
@@ -146,10 +169,12 @@ static int vtmem_frontswap_store(unsigned int type, pgoff_t offset,
 	if (!dev)
 		goto out;
 
-	if (!pool || READ_ONCE(dev->refuse_puts)) {
+	if (READ_ONCE(dev->refuse_puts)) {
 		vtmem_count(dev, refused_no_pool);
 	} else if (vtmem_frontswap_at_target(dev)) {
 		vtmem_count(dev, refused_target);
+	} else if (!pool) {
+		vtmem_frontswap_no_pool(dev, type);
 	} else if (PageCompound(page)) {
 		/* frontswap would remember the first page only. */
 		vtmem_count(dev, refused_huge_page);
@@ -203,6 +228,15 @@ static int vtmem_frontswap_load(unsigned int type, pgoff_t offset,
 	return err ? -1 : 0;
 }
 
+#ifdef VTMEM_LOADS_EXCLUSIVELY
+/* *exclusive stays false: the page may be loaded again. */
+static int vtmem_frontswap_load_kept(unsigned int type, pgoff_t offset,
+				     struct page *page, bool *exclusive)
+{
+	return vtmem_frontswap_load(type, offset, page);
+}
+#endif
+
 /* Called under the swap lock, or from store for a page stored before. */
 static void vtmem_frontswap_invalidate_page(unsigned int type, pgoff_t offset)
 {
@@ -224,23 +258,48 @@ static void vtmem_frontswap_invalidate_page(unsigned int type, pgoff_t offset)
 static struct frontswap_ops vtmem_frontswap_ops = {
 	.init = vtmem_frontswap_init,
 	.store = vtmem_frontswap_store,
+#ifdef VTMEM_LOADS_EXCLUSIVELY
+	.load = vtmem_frontswap_load_kept,
+#else
 	.load = vtmem_frontswap_load,
+#endif
 	.invalidate_page = vtmem_frontswap_invalidate_page,
 	.invalidate_area = vtmem_frontswap_invalidate_area,
 };
+
+/* Once, for whichever device comes first. */
+static int vtmem_frontswap_register(void)
+{
+	static DEFINE_MUTEX(mutex);
+	static bool registered;
+	int err = 0;
+
+	mutex_lock(&mutex);
+	if (!registered) {
+		err = vtmem_frontswap_register_ops(&vtmem_frontswap_ops);
+		if (!err) {
+			registered = true;
+			__module_get(THIS_MODULE);
+		}
+	}
+	mutex_unlock(&mutex);
+	return err;
+}
 
 /**
  * vtmem_frontswap_attach() - let frontswap use a device
  * @dev: a device with a session
  *
- * Return: 0; -EBUSY if there is one already; another negative errno.
+ * Return: 0; -ENODEV if frontswap does not use us; -EBUSY if it has a device;
+ *	   another negative errno.
  */
 int vtmem_frontswap_attach(struct vtmem_device *dev)
 {
-	bool first = false;
 	unsigned int type;
-	int err = 0;
+	int err = vtmem_frontswap_register();
 
+	if (err)
+		return err;
 	mutex_lock(&vtmem_frontswap_mutex);
 	if (rcu_access_pointer(vtmem_frontswap_device))
 		err = -EBUSY;
@@ -250,17 +309,18 @@ int vtmem_frontswap_attach(struct vtmem_device *dev)
 		for_each_set_bit(type, vtmem_frontswap_types, MAX_SWAPFILES)
 			vtmem_frontswap_open_pool(dev, type);
 		rcu_assign_pointer(vtmem_frontswap_device, dev);
-		first = !vtmem_frontswap_registered;
-		vtmem_frontswap_registered = true;
 	}
 	mutex_unlock(&vtmem_frontswap_mutex);
-
-	if (first) {
-		__module_get(THIS_MODULE);
-		/* Calls init() for the types that are on. */
-		frontswap_register_ops(&vtmem_frontswap_ops);
-	}
 	return err;
+}
+
+/**
+ * vtmem_frontswap_uses() - is a device the one behind frontswap?
+ * @dev: a device
+ */
+bool vtmem_frontswap_uses(struct vtmem_device *dev)
+{
+	return rcu_access_pointer(vtmem_frontswap_device) == dev;
 }
 
 /**
@@ -271,7 +331,7 @@ void vtmem_frontswap_drain(struct vtmem_device *dev)
 {
 	u64 left;
 
-	if (rcu_access_pointer(vtmem_frontswap_device) != dev)
+	if (!vtmem_frontswap_uses(dev))
 		return;
 	vtmem_shrink_drain(dev);
 	left = vtmem_pool_present(dev, true);

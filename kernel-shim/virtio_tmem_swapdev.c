@@ -28,17 +28,13 @@
 static int vtmem_disk_major;
 static DEFINE_IDA(vtmem_disk_numbers);
 
-#ifdef VTMEM_FRONTSWAP
 static bool vtmem_swap_device;
-#else
-static bool vtmem_swap_device = true;
-#endif
 module_param_named(swap_device, vtmem_swap_device, bool, 0444);
 MODULE_PARM_DESC(swap_device,
-		 "offer a swap block device instead of using frontswap (default: where there is no frontswap)");
+		 "offer a swap block device instead of using frontswap (default: where frontswap cannot be used)");
 
 /**
- * vtmem_swapdev_wanted() - the disk, or frontswap?
+ * vtmem_swapdev_wanted() - the disk, even where frontswap can be used?
  */
 bool vtmem_swapdev_wanted(void)
 {

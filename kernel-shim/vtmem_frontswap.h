@@ -11,12 +11,18 @@ struct vtmem_device;
 
 #ifdef VTMEM_FRONTSWAP
 int vtmem_frontswap_attach(struct vtmem_device *dev);
+bool vtmem_frontswap_uses(struct vtmem_device *dev);
 void vtmem_frontswap_drain(struct vtmem_device *dev);
 void vtmem_frontswap_detach(struct vtmem_device *dev);
 #else
 static inline int vtmem_frontswap_attach(struct vtmem_device *dev)
 {
-	return 0;
+	return -ENODEV;
+}
+
+static inline bool vtmem_frontswap_uses(struct vtmem_device *dev)
+{
+	return false;
 }
 
 static inline void vtmem_frontswap_drain(struct vtmem_device *dev) {}

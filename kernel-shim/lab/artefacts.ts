@@ -11,6 +11,7 @@ const kernelScripts = {
   '5.10': 'kernel.sh',
   '5.10-debug': 'kernel.sh',
   '6.1': 'stock-kernel.sh',
+  '6.1-generic': 'stock-kernel.sh',
   '6.12': 'stock-kernel.sh',
   '7.x': 'stock-kernel.sh',
 } as const;

@@ -34,7 +34,7 @@ make_initramfs() {
   done
   cp "$kernel/corpus" "$root/corpus"
   cp "$lab/init" "$root/init"
-  cp "$lab/counters" "$lab/disk_check" "$root/bin/"
+  cp "$lab/counters" "$lab/disk_check" "$lab/takeover_check" "$root/bin/"
   chmod 755 "$root/init" "$root/bin"/*
   if [ -d "$kernel/modules" ]; then cp "$kernel"/modules/* "$root/modules/"; fi
   cp "$module"/*.ko "$root/modules/"
@@ -49,6 +49,6 @@ mapfile -t sources < <(find "$driver" -maxdepth 1 -name '*.[ch]' -o -name Kbuild
 mapfile -t headers < <(find "$driver/include" -name '*.h' | LC_ALL=C sort)
 module=$(artefact module "$(hash_of "$kernel" "${sources[@]}" "${headers[@]}")" make_module "$kernel")
 initramfs=$(artefact initramfs \
-  "$(hash_of "$kernel" "$busybox" "$module" "$lab"/{initramfs.sh,init,counters,disk_check,swap_on.c} "$lab"/workload/*)" \
+  "$(hash_of "$kernel" "$busybox" "$module" "$lab"/{initramfs.sh,init,counters,disk_check,takeover_check,swap_on.c} "$lab"/workload/*)" \
   make_initramfs "$kernel" "$busybox" "$module")
 echo "$initramfs/initramfs.gz"

@@ -45,14 +45,18 @@ const workloadPerGuestMemory: Record<Job, number> = { swap: 2.5, files: 2, cpu: 
 
 const serviceDefaultMemory = '1GiB';
 
+/** Kernels of the lab on which the driver is to use frontswap where nothing else is asked for. */
+const frontswapKernels: readonly LabOptions['kernel'][] = ['5.10', '5.10-debug', '6.1-generic'];
+
+/** How the guest's driver is to take part in swapping; absent: as it chooses. */
+export function frontEnd({ frontEnd, kernel }: LabOptions): FrontEnd | undefined {
+  return frontEnd ?? (frontswapKernels.includes(kernel) ? 'frontswap' : undefined);
+}
+
 /** What the guest is guaranteed: a swap device as large as the workload, as far as the store can promise that. */
 export function reserve(options: LabOptions): string | undefined {
   if (options.reserve !== undefined) return options.reserve;
-  const { kernel } = options;
-  const frontswap =
-    options.frontEnd === 'frontswap' ||
-    (options.frontEnd === undefined && typeof kernel === 'string' && kernel.startsWith('5.10'));
-  if (frontswap || options.personality === 'blk') return undefined;
+  if (frontEnd(options) === 'frontswap' || options.personality === 'blk') return undefined;
   const storeBytes = parseSizeBytes(options.memory ?? serviceDefaultMemory) ?? 0;
   return `${Math.min(options.workloadMiB, Math.floor((storeBytes / 2 ** 20) * 0.75))}MiB`;
 }

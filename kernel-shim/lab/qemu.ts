@@ -10,7 +10,7 @@ export type FrontEnd = (typeof frontEnds)[number];
 export type Job = 'swap' | 'files' | 'cpu';
 
 /** What init in the guest does; see the file `init`. */
-export type GuestMode = 'run' | 'shell' | 'probe' | 'kunit' | 'disk' | 'tools';
+export type GuestMode = 'run' | 'shell' | 'probe' | 'kunit' | 'disk' | 'takeover' | 'tools';
 
 export interface GuestMachine {
   accelerator: Accelerator;

@@ -12,7 +12,7 @@ import { GuestReport } from './guest-report.js';
 import { complaintsIn } from './kernel-log.js';
 import { type CommonRun, type Lab, type LabSurroundings, openLab } from './lab.js';
 import { runGuest } from './machine.js';
-import { type LabOptions, reserve } from './options.js';
+import { frontEnd, type LabOptions, reserve } from './options.js';
 import {
   cleancacheResult,
   comparison,
@@ -86,6 +86,7 @@ async function startedService(
   closers: Closers,
 ): Promise<{ service: LabService; device: Partial<CommonRun> }> {
   const guaranteed = reserve(options);
+  const frontEndWanted = frontEnd(options);
   const service = await startService({
     folder: lab.common.socketFolder,
     guestName,
@@ -99,7 +100,7 @@ async function startedService(
   const device =
     options.personality === 'blk'
       ? { diskPath: service.devicePath }
-      : { devicePath: service.devicePath, ...(options.frontEnd && { frontEnd: options.frontEnd }) };
+      : { devicePath: service.devicePath, ...(frontEndWanted && { frontEnd: frontEndWanted }) };
   return { service, device };
 }
 

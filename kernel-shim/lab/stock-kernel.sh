@@ -19,10 +19,18 @@ set -euo pipefail
 # The suites a kernel and its tools come from.
 suites_of() {
   case $1 in
-    6.1) echo bookworm ;;
+    6.1 | 6.1-generic) echo bookworm ;;
     6.12) echo trixie ;;
     7.x) echo trixie-backports trixie ;;
     *) die "no such stock kernel: $1" ;;
+  esac
+}
+
+# How Debian names the build: made for clouds, or for any machine.
+flavour_of() {
+  case $1 in
+    *-generic) echo amd64 ;;
+    *) echo cloud-amd64 ;;
   esac
 }
 
@@ -94,9 +102,9 @@ make_corpus() {
 }
 
 make_stock_kernel() {
-  local folder=$1 suites=$2 packages=$3 root=$1/root release
-  dependencies=yes debian_unpack "$root" "$suites" linux-headers-cloud-amd64 || return 3
-  release=$(cd "$root/usr/src" && echo linux-headers-*-cloud-amd64)
+  local folder=$1 suites=$2 packages=$3 flavour=$4 root=$1/root release
+  dependencies=yes debian_unpack "$root" "$suites" "linux-headers-$flavour" || return 3
+  release=$(cd "$root/usr/src" && echo linux-headers-*-"$flavour")
   release=${release#linux-headers-}
   # shellcheck disable=SC2086 # a list
   debian_unpack "$root" "$suites" $(printf "%s-$release " $packages) || return 3
@@ -117,4 +125,4 @@ name=${1:?usage: stock-kernel.sh NAME}
 suites=$(suites_of "$name")
 artefact "stock-$name" \
   "$(hash_of "$lab/stock-kernel.sh" "$lab/guest-modules.sh" "$lab/debian.sh" "$suites")" make_stock_kernel "$suites" \
-  "$(packages_of "$name")"
+  "$(packages_of "$name")" "$(flavour_of "$name")"

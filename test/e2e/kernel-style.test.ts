@@ -1,5 +1,5 @@
 /** The driver by the kernel's own measures: checkpatch and sparse, with the scripts of the lab's kernel. */
-import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
@@ -97,6 +97,8 @@ test(
     const tree = await kernelTree();
     const folder = copyOfDriver();
     const sources = readdirSync(folder).filter((name) => name.endsWith('.c'));
+    // Kbuild leaves this one out for the kernel at hand.
+    appendFileSync(path.join(folder, 'Kbuild'), 'virtio_tmem-y += virtio_tmem_takeover.o\n');
     const clean = await sparse(tree, folder);
     expect(clean.said).toEqual([]);
     expect(clean.checked).toBeGreaterThanOrEqual(sources.length);

@@ -1,12 +1,10 @@
 /** The driver's KUnit tests, run by the lab's own kernel. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
-import { chooseAccelerator } from '../../kernel-shim/lab/accelerator.js';
-import { cacheFolder, checkout, makeArtefacts } from '../../kernel-shim/lab/artefacts.js';
+import { expect, test } from 'vitest';
+import { checkout, makeArtefacts } from '../../kernel-shim/lab/artefacts.js';
 import { complaintsIn } from '../../kernel-shim/lab/kernel-log.js';
-import { runGuest } from '../../kernel-shim/lab/machine.js';
+import { runScript } from './scripted-guest.js';
 
 const TEST_MS = 900_000;
 
@@ -19,28 +17,12 @@ function casesInSource(): string[] {
 test(
   'every KUnit test of the driver passes in a guest, with a clean kernel log',
   async () => {
-    const { signal } = new AbortController();
-    const { kernelFolder, initramfsPath, qemuCommand } = await makeArtefacts('5.10', signal);
-    const folder = mkdtempSync(path.join(tmpdir(), 'tmemd-'));
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-    const consolePath = path.join(folder, 'console.log');
-    const machine = {
+    const lines: string[] = [];
+    const log = await runScript({
+      artefacts: await makeArtefacts('5.10', new AbortController().signal),
       cpus: 1,
       memoryMiB: 128,
-      kernelPath: path.join(kernelFolder, 'bzImage'),
-      initramfsPath,
-      qemuCommand,
-      socketFolder: folder,
-      signal,
-      consolePath,
-    };
-    const { accelerator } = await chooseAccelerator(cacheFolder(), machine);
-    const lines: string[] = [];
-    await runGuest({
-      ...machine,
-      accelerator,
       mode: 'kunit',
-      timeoutSeconds: 200,
       onLine: (line) => void lines.push(line),
     });
     const verdicts = lines.filter((line) => /^kunit +(not )?ok \d+ - vtmem_/.test(line));
@@ -49,7 +31,7 @@ test(
     expect(verdicts, lines.join('\n')).toEqual(
       cases.map((name, index) => expect.stringMatching(`^kunit +ok ${index + 1} - ${name}$`)),
     );
-    expect(complaintsIn(readFileSync(consolePath, 'latin1'))).toEqual([]);
+    expect(complaintsIn(log)).toEqual([]);
   },
   TEST_MS,
 );

@@ -1,12 +1,14 @@
 /**
  * The main job on Debian's own kernels, as they are shipped: the driver built against their headers, its swap device
- * taking the pages. 5.10, which the lab builds, is in guest.test.ts, and here as somebody's own build.
+ * taking the pages, or frontswap where it can be taken over. 5.10, which the lab builds, is in guest.test.ts, and here
+ * as somebody's own build.
  */
 import path from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
-import { type Kernel, KernelUnavailable, makeArtefacts } from '../../kernel-shim/lab/artefacts.js';
+import { type Kernel, makeArtefacts } from '../../kernel-shim/lab/artefacts.js';
 import type { LabResult } from '../../kernel-shim/lab/result.js';
+import { artefactsOrSkip } from './scripted-guest.js';
 
 const minutes = 60_000;
 const MEBIBYTE = 2 ** 20;
@@ -27,15 +29,10 @@ describe("a guest with one of Debian's kernels", () => {
     '%s: dkms builds the driver; the guest fills its swap device, then its disk; every page checks out',
     { timeout: 10 * minutes },
     async ([kernel, release], { skip }) => {
-      const { signal } = new AbortController();
       // What cannot be fetched here is no failure; what does not build or boot is.
-      const made = await makeArtefacts(kernel, signal).catch((error: unknown) => {
-        if (error instanceof KernelUnavailable) return error;
-        throw error;
-      });
-      if (made instanceof KernelUnavailable) return skip(made.message);
+      const { kernelFolder } = await artefactsOrSkip(kernel, skip);
 
-      const dkms = await execa('bash', ['kernel-shim/lab/dkms.sh', made.kernelFolder], { reject: false });
+      const dkms = await execa('bash', ['kernel-shim/lab/dkms.sh', kernelFolder], { reject: false });
       expect(dkms.exitCode, dkms.stderr).toBe(0);
       expect(dkms.stdout).toContain('virtio_tmem.ko');
 
@@ -59,6 +56,30 @@ describe("a guest with one of Debian's kernels", () => {
       expect(result.flushes).toBeGreaterThan(0);
     },
   );
+
+  test('6.1-generic: dkms builds the driver; it takes frontswap from an idle zswap; every page checks out', {
+    timeout: 10 * minutes,
+  }, async ({ skip }) => {
+    const { kernelFolder } = await artefactsOrSkip('6.1-generic', skip);
+    const dkms = await execa('bash', ['kernel-shim/lab/dkms.sh', kernelFolder], { reject: false });
+    expect(dkms.exitCode, dkms.stderr).toBe(0);
+
+    const result = await guest('--kernel', '6.1-generic', '--guest-memory', '192', '--workload', '224');
+    expect(result.release).toMatch(/^6\.1\..*-amd64$/);
+    expect(result.front_end).toBe('frontswap');
+    expect(result.pages_corrupt).toBe(0);
+    expect(result.pages_checked).toBeGreaterThan(result.workload_bytes / 4096);
+    expect(result.log_complaints).toEqual([]);
+    expect(result.invariants_violated).toBe('');
+    expect(result.refused).toBe(0);
+    expect(result.logical_bytes).toBeGreaterThan(48 * MEBIBYTE);
+    expect(result.swap_disk_writes).toBeLessThanOrEqual(result.failed_stores);
+    // What frontswap counts is what the service saw.
+    expect(result.puts).toBeGreaterThanOrEqual(result.succ_stores);
+    expect(result.gets).toBeGreaterThanOrEqual(result.loads);
+    expect(result.loads).toBeGreaterThan(0);
+    expect(result.flushes).toBeGreaterThan(0);
+  });
 
   test("a kernel of one's own: its image and its build folder are enough", {
     timeout: 10 * minutes,

@@ -3,15 +3,10 @@
  * zeros, without a request; what was written is there; swapoff works while swap is in use; another life of the driver
  * finds nothing of the old one; and with the service killed a read of a page only it had fails, and no other.
  */
-import { mkdtempSync, openSync, readFileSync, rmSync, truncateSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { chooseAccelerator } from '../../kernel-shim/lab/accelerator.js';
-import { cacheFolder, KernelUnavailable, makeArtefacts } from '../../kernel-shim/lab/artefacts.js';
 import { complaintsIn } from '../../kernel-shim/lab/kernel-log.js';
-import { runGuest } from '../../kernel-shim/lab/machine.js';
 import { Service } from '../mock/service.js';
+import { artefactsOrSkip, runScript } from './scripted-guest.js';
 
 const MEBIBYTE = 2 ** 20;
 const RESERVE_MIB = 96;
@@ -30,55 +25,28 @@ async function settled(expected: number, read: () => Promise<number>): Promise<n
 }
 
 test('what the swap device promises, it does', { timeout: 600_000 }, async ({ skip }) => {
-  const { signal } = new AbortController();
-  const made = await makeArtefacts('6.12', signal).catch((error: unknown) => {
-    if (error instanceof KernelUnavailable) return error;
-    throw error;
-  });
-  if (made instanceof KernelUnavailable) return skip(made.message);
-  const { kernelFolder, initramfsPath, qemuCommand } = made;
+  const artefacts = await artefactsOrSkip('6.12', skip);
   const service = await Service.start({ guests: { guest: { reserve: `${RESERVE_MIB}MiB` } } });
   onTestFinished(async () => void (await service.stop()));
-  const folder = mkdtempSync(path.join(tmpdir(), 'tmemd-'));
-  // Beside the cache: cache=none needs a real file system.
-  const swapFolder = mkdtempSync(path.join(cacheFolder(), 'swap-'));
-  onTestFinished(() => {
-    for (const made of [folder, swapFolder]) rmSync(made, { recursive: true, force: true });
-  });
-  const swapDiskPath = path.join(swapFolder, 'swap.raw');
-  openSync(swapDiskPath, 'w', 0o600);
-  truncateSync(swapDiskPath, (WORKLOAD_MIB + 64) * MEBIBYTE);
-  const consolePath = path.join(folder, 'console.log');
-  const machine = {
-    cpus: 2,
-    memoryMiB: 256,
-    kernelPath: path.join(kernelFolder, 'bzImage'),
-    initramfsPath,
-    qemuCommand,
-    socketFolder: folder,
-    signal,
-    consolePath,
-  };
-  const { accelerator } = await chooseAccelerator(cacheFolder(), machine);
   const found: Record<string, string> = {};
   let corrupt: unknown;
   let logBeforeKill = '';
   let pagesBeforeKill = -1;
-  await runGuest({
-    ...machine,
-    accelerator,
+  const log = await runScript({
+    artefacts,
+    cpus: 2,
+    memoryMiB: 256,
     mode: 'disk',
-    swapDiskPath,
+    swapDiskMiB: WORKLOAD_MIB + 64,
     devicePath: service.socket('guest'),
     frontEnd: 'swap-device',
     workload: { megabytes: WORKLOAD_MIB, processes: 2, seed: 1 },
-    timeoutSeconds: 400,
-    async onLine(line) {
+    async onLine(line, log) {
       const [word, name = '', ...value] = line.split(' ');
       if (word === 'disk') found[name] = value.join(' ');
       if (word === 'result') corrupt = JSON.parse(line.slice('result '.length)).pages_corrupt;
       if (line === 'held') {
-        logBeforeKill = readFileSync(consolePath, 'latin1');
+        logBeforeKill = log();
         // Discards leave a little later than they are made.
         pagesBeforeKill = await settled(PAGES_BEFORE_KILL, async () => {
           return (await service.admin.guest('guest')).counters.persistentPages;
@@ -114,5 +82,5 @@ test('what the swap device promises, it does', { timeout: 600_000 }, async ({ sk
   expect(corrupt).toBe(0);
   expect(complaintsIn(logBeforeKill)).toEqual([]);
   expect(pagesBeforeKill).toBe(PAGES_BEFORE_KILL);
-  expect(readFileSync(consolePath, 'latin1')).toMatch(/DATA LOSS: page 0 /);
+  expect(log).toMatch(/DATA LOSS: page 0 /);
 });

@@ -54,6 +54,8 @@ describe('options of npm run guest', () => {
     expect(of()).toBeUndefined();
     expect(of('--front-end', 'swap-device')).toBe('640MiB');
     expect(of('--kernel', '6.12')).toBe('640MiB');
+    expect(of('--kernel', '6.1-generic')).toBeUndefined();
+    expect(of('--kernel', '6.1-generic', '--front-end', 'swap-device')).toBe('640MiB');
     expect(of('--kernel', '6.12', '--personality', 'blk')).toBeUndefined();
     expect(of('--kernel', '6.12', '--memory', '64MiB')).toBe('48MiB');
     expect(of('--kernel', '6.12', '--reserve', '1GiB')).toBe('1GiB');
