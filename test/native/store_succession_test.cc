@@ -96,6 +96,18 @@ TEST_CASE("a store that ends leaves its persistent pages to the next, which take
   CHECK(store->checkInvariants() == "");
 }
 
+TEST_CASE("a store whose pages were all flushed ends as well") {
+  ArenaFile file;
+  {
+    std::unique_ptr<Store> store = file.make();
+    TestGuest guest(*store, db());
+    fill(guest, 1);
+    for (uint32_t i = 0; i < kPages; i++) REQUIRE(guest.flush(guest.p(i % 3, i)) == Status::kOk);
+  }
+  CHECK(file.recover()->unclaimedGuests().at(0).pages == 0);
+  CHECK(file.recover()->checkInvariants() == "");
+}
+
 TEST_CASE("a guest that was not there before is new beside those that were") {
   Left left;
   std::unique_ptr<Store> store = left.file.recover();
