@@ -114,6 +114,15 @@ export class Service {
     return (Number(fields[11]) + Number(fields[12])) / USER_HZ;
   }
 
+  /** How often its threads have slept so far, and so been woken. */
+  wakes(): number {
+    const tasks = `/proc/${this.pid}/task`;
+    return readdirSync(tasks).reduce((sum, task) => {
+      const status = readFileSync(join(tasks, task, 'status'), 'utf8');
+      return sum + Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(status)?.[1] ?? 0);
+    }, 0);
+  }
+
   /** Resident memory in bytes. */
   residentBytes(): number {
     const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
