@@ -2,7 +2,7 @@
 //
 // An object is found by its name, a leaf by its object and number, each through
 // a hash table (chain_table.h). The tables only
-// point at what the arena holds; recovery (recovery.cc) rebuilds them from it. They are split into
+// point at what the arena holds; recovery (recovery.h) rebuilds them from it. They are split into
 // shards by the object's name; a shard's lock guards its tables and the objects,
 // leaves and slots found through them.
 //

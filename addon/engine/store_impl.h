@@ -39,6 +39,9 @@ namespace tmemd {
 
 class Settler;
 
+// For secrets, salts and session ids.
+uint64_t randomNonZero();
+
 struct WorkerContext::Scratch {
   CodecScratch codec;
   std::vector<Bin::Victim> victims = std::vector<Bin::Victim>(kEntriesPerSpanMax);
