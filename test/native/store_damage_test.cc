@@ -151,26 +151,61 @@ uint64_t framesAt(const Image& image) {
   return image.size() - (block.spanCount - 1) * uint64_t{kSpanBytes};
 }
 
+// Which bytes are of cells that are free: there are many, and one is like the other.
+std::vector<bool> bytesOfFreeCells(const Image& image) {
+  std::vector<bool> free(image.size());
+  Superblock block;
+  std::memcpy(&block, image.data(), sizeof block);
+  Check check(block.secret);
+  for (uint64_t at = framesAt(image); at < image.size(); at += kSpanBytes) {
+    SpanHeader head;
+    std::memcpy(&head, image.data() + at, sizeof head);
+    auto mark = [&](uint32_t cellBytes, uint64_t checkAt) {
+      for (uint32_t cell = 0; cell < CellSlab::cellsPerSpan(cellBytes); cell++) {
+        uint64_t start = at + sizeof head + uint64_t{cell} * cellBytes;
+        uint32_t word;
+        std::memcpy(&word, image.data() + start + checkAt, sizeof word);
+        if (word != check.ofFreeCell(makeCellRef(head.span, cell))) continue;
+        std::fill_n(free.begin() + static_cast<std::ptrdiff_t>(start), cellBytes, true);
+      }
+    };
+    if (head.kind == SpanKind::kObjects) mark(sizeof(Object), offsetof(Object, check));
+    if (head.kind == SpanKind::kLeaves) mark(sizeof(Leaf), offsetof(Leaf, nameCheck));
+    if (head.kind == SpanKind::kRecords) mark(kRecordBytes, offsetof(GuestRecord, tag));
+  }
+  return free;
+}
+
 // Damages one range after another and sees what becomes of it.
 struct Sweep {
-  explicit Sweep(const Sample& of) : sample(of) {}
+  explicit Sweep(const Sample& of) : sample(of), free(bytesOfFreeCells(of.image)) {}
+
+  static constexpr uint32_t kOneOfFree = 16 * kOneOf;
 
   const Sample& sample;
+  const std::vector<bool> free;
   MemoryFile file;
   Tally tally;
-  uint64_t number = 0;
+  uint64_t usedRanges = 0;
+  uint64_t freeRanges = 0;
 
   // Unless nothing was ever written there.
   template <typename Change>  // std::byte Change(std::byte)
   void change(uint64_t at, uint64_t count, Change changed) {
-    auto from = sample.image.begin() + static_cast<std::ptrdiff_t>(at);
-    auto to = from + static_cast<std::ptrdiff_t>(count);
-    bool used = std::any_of(from, to, [](std::byte b) { return b != std::byte{0}; });
-    if (!used || number++ % kOneOf != 0) return;
-    Image image = sample.image;
-    std::transform(from, to, image.begin() + static_cast<std::ptrdiff_t>(at), changed);
+    bool written = false;
+    bool used = false;
+    for (uint64_t i = at; i < at + count; i++) {
+      if (sample.image[i] == std::byte{0}) continue;
+      written = true;
+      used |= !free[i];
+    }
+    if (!written) return;
+    if (used ? usedRanges++ % kOneOf != 0 : freeRanges++ % kOneOfFree != 0) return;
     CAPTURE(at);
     CAPTURE(count);
+    Image image = sample.image;
+    auto to = image.begin() + static_cast<std::ptrdiff_t>(at);
+    std::transform(to, to + static_cast<std::ptrdiff_t>(count), to, changed);
     std::string wrong = tryImage(sample, file, image, tally);
     REQUIRE(wrong == "");
   }
