@@ -13,7 +13,7 @@ export interface EngineMeasure {
   corpus: Corpus;
   /** The corpus `churn` shifts to. */
   later?: Corpus;
-  /** Operations of `churn` at most. */
+  /** Operations of `churn`. */
   steps?: number;
   /** Pages `scale` and `flush` hold; skipped where they do not fit. */
   held?: number;

@@ -170,7 +170,7 @@ subcommand<{ later: string; steps: number }>(
   },
 )
   .option('--later <spec>', 'the corpus the content shifts to', 'text')
-  .option('--steps <number>', 'puts and flushes, at most 100 a page', wholeNumber(1, 1e9), 10_000_000);
+  .option('--steps <number>', 'puts and flushes', wholeNumber(1, 1e9), 10_000_000);
 
 subcommand<{ held: number[] }>(
   'scale',

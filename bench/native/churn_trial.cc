@@ -11,7 +11,7 @@
 
 namespace tmemd::bench {
 
-void churnTrial(const Corpus& corpus, const Corpus& later, size_t stepsMax, Figures& out) {
+void churnTrial(const Corpus& corpus, const Corpus& later, size_t steps, Figures& out) {
   const size_t keys = std::min(corpus.pages.size(), later.pages.size());
   BenchStore bench(roomFor(keys));
   std::vector<const CorpusPage*> held(keys);
@@ -37,7 +37,6 @@ void churnTrial(const Corpus& corpus, const Corpus& later, size_t stepsMax, Figu
     if (random() % 10 < 4) flush(i);
   }
   out.add("churn_density", density(), {{"steps", 0}});
-  const size_t steps = std::min<size_t>(stepsMax, keys * 100);
   const double start = threadUs();
   for (size_t step = 0; step < steps;) {
     const size_t i = random() % keys;

@@ -4,7 +4,7 @@
 //
 // FILE as `collect` writes it. Trials: put get cheap stubborn density settle
 // timeline flush churn evict threads scale recover. --later is the corpus churn shifts to,
-// --steps the operations it does at most; --held the pages scale, recover and flush hold.
+// --steps the operations it does; --held the pages scale, recover and flush hold.
 // Prints one JSON array of figures (figures.h). Exit status 3: this machine cannot do
 // the trial, and the reason on stderr.
 #include <cstdio>
