@@ -127,10 +127,10 @@ EncodedPage encodeRepeated(const PageHash& hash, const uint64_t* word) {
   return {bytes, sizeof *word, Codec::kPlain, hash.stored(bytes, sizeof *word, Codec::kPlain)};
 }
 
-bool decodePage(CodecScratch& scratch, const PageHash& hash, Entry entry, const std::byte* bytes, std::byte* out) {
-  uint32_t lengthBytes = entryLength(entry);
-  Codec codec = entryCodec(entry);
-  if (hash.stored(bytes, lengthBytes, codec) != entryChecksum(entry)) return false;
+namespace {
+
+// Of bytes that may be anything; what `out` holds when this is false is anything too.
+bool decode(CodecScratch& scratch, Codec codec, const std::byte* bytes, uint32_t lengthBytes, std::byte* out) {
   switch (codec) {
     case Codec::kLz4:
     case Codec::kLz4Settled:
@@ -150,6 +150,26 @@ bool decodePage(CodecScratch& scratch, const PageHash& hash, Entry entry, const 
       return true;
   }
   return false;
+}
+
+}  // namespace
+
+bool holdsPage(CodecScratch& scratch, Entry entry, const std::byte* bytes) {
+  uint32_t lengthBytes = entryLength(entry);
+  Codec codec = entryCodec(entry);
+  if (codec == Codec::kPlain && lengthBytes == kPageLength) return std::memcmp(scratch.page, bytes, kPageLength) == 0;
+  if (canCompareLz4() && (codec == Codec::kLz4 || codec == Codec::kLz4Settled)) {
+    return lz4Holds(bytes, lengthBytes, scratch.page);
+  }
+  return decode(scratch, codec, bytes, lengthBytes, scratch.compare) &&
+         std::memcmp(scratch.page, scratch.compare, kPageLength) == 0;
+}
+
+bool decodePage(CodecScratch& scratch, const PageHash& hash, Entry entry, const std::byte* bytes, std::byte* out) {
+  uint32_t lengthBytes = entryLength(entry);
+  Codec codec = entryCodec(entry);
+  return hash.stored(bytes, lengthBytes, codec) == entryChecksum(entry) &&
+         decode(scratch, codec, bytes, lengthBytes, out);
 }
 
 }  // namespace tmemd

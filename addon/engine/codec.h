@@ -6,12 +6,14 @@
 #ifndef TMEMD_ENGINE_CODEC_H_
 #define TMEMD_ENGINE_CODEC_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 
 #include "engine/bin.h"
 #include "engine/layout.h"
+#include "engine/lz4_compare.h"
 #include "engine/lz4_page.h"
 
 struct ZSTD_CCtx_s;
@@ -50,7 +52,9 @@ struct CodecScratch {
   CodecScratch(const CodecScratch&) = delete;
   CodecScratch& operator=(const CodecScratch&) = delete;
 
-  alignas(64) std::byte page[4096 + Lz4PageEncoder::kReadBeyondBytes] = {};
+  static constexpr size_t kReadBeyondBytes = std::max(Lz4PageEncoder::kReadBeyondBytes, kLz4CompareBeyondBytes);
+
+  alignas(64) std::byte page[4096 + kReadBeyondBytes] = {};
   alignas(64) std::byte encoded[Lz4PageEncoder::kRoomBytes];
   alignas(64) std::byte compare[4096];
   Lz4PageEncoder lz4;
@@ -80,6 +84,10 @@ class SettlingEncoder {
 EncodedPage encodePage(CodecScratch& scratch, const PageHash& hash, uint64_t pageHash);
 // A page of one repeated word that no slot value stands for.
 EncodedPage encodeRepeated(const PageHash& hash, const uint64_t* word);
+
+// Is scratch.page what a block holds? The checksum is not looked at: bytes from which the
+// page comes back are the page's, whatever happened to them.
+bool holdsPage(CodecScratch& scratch, Entry entry, const std::byte* bytes);
 
 // False when the bytes are not what was stored; `out` is untouched then.
 bool decodePage(CodecScratch& scratch, const PageHash& hash, Entry entry, const std::byte* bytes, std::byte* out);

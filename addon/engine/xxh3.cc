@@ -5,7 +5,7 @@
 
 namespace tmemd {
 
-#if defined(TMEMD_XXH3_AVX2)
+#if defined(TMEMD_AVX2)
 uint64_t xxh3Avx2(const void* bytes, size_t sizeBytes, const void* secret, size_t secretBytes);  // xxh3_avx2.cc
 #endif
 
@@ -16,7 +16,7 @@ uint64_t baseline(const void* bytes, size_t sizeBytes, const void* secret, size_
 }
 
 auto choose() {
-#if defined(TMEMD_XXH3_AVX2)
+#if defined(TMEMD_AVX2)
   if (__builtin_cpu_supports("avx2")) return xxh3Avx2;
 #endif
   return baseline;

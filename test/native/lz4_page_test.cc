@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/xxh3.h"
+#include "native/patterns.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -48,31 +49,6 @@ bool decodesTo(const Encoded& encoded, const std::vector<std::byte>& page) {
 int lengthOfLibrary(const std::vector<std::byte>& page) {
   std::vector<char> out(LZ4_COMPRESSBOUND(kPage));
   return LZ4_compress_default(reinterpret_cast<const char*>(page.data()), out.data(), kPage, static_cast<int>(out.size()));
-}
-
-// Runs of noise, of one byte, of few values, and copies from before, of any lengths.
-std::vector<std::byte> patchwork(std::mt19937_64& random) {
-  std::vector<std::byte> page;
-  uint64_t longest = uint64_t{1} << (random() % 12 + 1);
-  while (page.size() < kPage) {
-    size_t length = random() % longest + 1;
-    uint64_t kind = random() % 4;
-    std::byte value{static_cast<uint8_t>(random())};
-    size_t distance = page.empty() ? 0 : random() % page.size() + 1;
-    for (size_t i = 0; i < length && page.size() < kPage; i++) {
-      if (kind == 0) page.push_back(static_cast<std::byte>(random()));
-      if (kind == 1) page.push_back(value);
-      if (kind == 2) page.push_back(static_cast<std::byte>(random() % 3));
-      if (kind == 3) page.push_back(distance ? page[page.size() - distance] : value);
-    }
-  }
-  return page;
-}
-
-std::vector<std::byte> noise(std::mt19937_64& random) {
-  std::vector<std::byte> page(kPage);
-  for (std::byte& byte : page) byte = static_cast<std::byte>(random());
-  return page;
 }
 
 }  // namespace
