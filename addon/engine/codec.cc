@@ -8,7 +8,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
 
+#include "engine/incompressible.h"
 #include "engine/xxh3.h"
 
 namespace tmemd {
@@ -31,20 +33,6 @@ uint32_t bind(uint64_t sum, uint32_t lengthBytes, Codec codec) {
   uint64_t form = codec == Codec::kLz4Settled ? 0 : static_cast<uint64_t>(codec);
   return static_cast<uint32_t>((sum + lengthBytes * 0x9e3779b97f4a7c15u + form * 0xc2b2ae3d27d4eb4fu) >> 32);
 }
-
-// Different values among `samples` bytes spread over the page.
-uint32_t distinctBytes(const std::byte* page, uint32_t samples) {
-  uint8_t seen[256] = {};
-  uint32_t stride = kPageLength / samples;
-  for (uint32_t i = 0; i < samples; i++) seen[std::to_integer<uint8_t>(page[i * stride + (i & 15)])] = 1;
-  uint32_t distinct = 0;
-  for (uint8_t one : seen) distinct += one;
-  return distinct;
-}
-
-// 64 draws of 256 values give 57 different ones, give or take 2; 256 draws 162,
-// give or take 6. A page LZ4 can do something with hardly ever passes both.
-bool looksRandom(const std::byte* page) { return distinctBytes(page, 64) >= 50 && distinctBytes(page, 256) >= 145; }
 
 }  // namespace
 
@@ -113,12 +101,14 @@ std::optional<EncodedPage> SettlingEncoder::encode(const PageHash& hash, const s
 }
 
 EncodedPage encodePage(CodecScratch& scratch, const PageHash& hash, uint64_t pageHash) {
-  if (!looksRandom(scratch.page)) {
+  bool afterRaw = std::exchange(scratch.storedRaw, false);
+  if (!looksIncompressible(scratch.page, afterRaw)) {
     uint32_t lengthBytes = scratch.lz4.encode(scratch.page, scratch.encoded);
     if (lengthBytes > 0 && lengthBytes <= kWorthLz4Bytes) {
       return {scratch.encoded, lengthBytes, Codec::kLz4, hash.stored(scratch.encoded, lengthBytes, Codec::kLz4)};
     }
   }
+  scratch.storedRaw = true;
   return {scratch.page, kPageLength, Codec::kPlain, PageHash::storedPlain(pageHash)};
 }
 

@@ -58,6 +58,7 @@ struct CodecScratch {
   alignas(64) std::byte encoded[Lz4PageEncoder::kRoomBytes];
   alignas(64) std::byte compare[4096];
   Lz4PageEncoder lz4;
+  bool storedRaw = false;  // what encodePage() came to last
   ZSTD_DCtx_s* zstdDecoder = nullptr;  // made when the first such page is met
 };
 

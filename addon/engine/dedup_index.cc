@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace tmemd {
 
@@ -19,7 +20,8 @@ constexpr uint32_t scale(uint32_t value, uint32_t count) {
 
 }  // namespace
 
-DedupIndex::DedupIndex(SpanTable& table) : table_(table) {}
+DedupIndex::DedupIndex(SpanTable& table, std::function<uint64_t()> liveBlocks)
+    : table_(table), liveBlocks_(std::move(liveBlocks)) {}
 
 DedupIndex::~DedupIndex() {
   for (Partition& partition : partitions_) table_.giveBack(partition.bucketCount * sizeof(Bucket));
@@ -58,9 +60,9 @@ uint64_t* DedupIndex::freeIn(Bucket& bucket, uint32_t* used) {
   return free;
 }
 
-// Into the emptier of the two buckets; when both are full, one of their entries
-// may move to its own other bucket.
-bool DedupIndex::putInto(Bucket* buckets, uint32_t bucketCount, uint64_t entry) {
+// Into the emptier of the two buckets; when both are full and `mayMove`, one of their
+// entries may move to its own other bucket.
+bool DedupIndex::putInto(Bucket* buckets, uint32_t bucketCount, uint64_t entry, bool mayMove) {
   Place place = placeOf(tagOfEntry(entry), bucketCount);
   uint32_t used[2] = {0, 0};
   uint64_t* free[2] = {freeIn(buckets[place.first], &used[0]), freeIn(buckets[place.second], &used[1])};
@@ -68,6 +70,7 @@ bool DedupIndex::putInto(Bucket* buckets, uint32_t bucketCount, uint64_t entry) 
     *chosen = entry;
     return true;
   }
+  if (!mayMove) return false;
   for (uint32_t bucket : {place.first, place.second}) {
     for (uint64_t& resident : buckets[bucket].entry) {
       Place home = placeOf(tagOfEntry(resident), bucketCount);
@@ -99,9 +102,14 @@ void DedupIndex::insert(uint64_t hash, Loc loc, Loc stale) {
     }
   }
   // With two buckets to choose from and a move, next to none overflows up to here.
-  if (partition.entryCount + 1 > partition.bucketCount * kBucketEntries / 16 * 15) grow(partition);
+  bool full = partition.entryCount + 1 > partition.bucketCount * kBucketEntries / 16 * 15;
+  if (full && mayGrow(partition)) {
+    grow(partition);
+    full = false;
+  }
   if (partition.bucketCount == 0) return;
-  if (putInto(partition.buckets.get(), partition.bucketCount, entry)) {
+  // Where pages come and go nearly every bucket is full, and looking for room would be in vain.
+  if (putInto(partition.buckets.get(), partition.bucketCount, entry, !full)) {
     partition.entryCount++;
     return;
   }
@@ -127,6 +135,16 @@ void DedupIndex::erase(uint64_t hash, Loc loc) {
   }
 }
 
+bool DedupIndex::mayGrow(Partition& partition) const {
+  if (partition.insertsUntilGrowth > 0) {
+    partition.insertsUntilGrowth--;
+    return false;
+  }
+  if (partition.entryCount / kStaleShare * (kStaleShare - 1) <= liveBlocks_() / kPartitions) return true;
+  partition.insertsUntilGrowth = kInsertsUntilGrowth;
+  return false;
+}
+
 void DedupIndex::grow(Partition& partition) {
   uint32_t count = partition.bucketCount + std::max(8u, partition.bucketCount / 8);
   if (!table_.borrow(count * sizeof(Bucket))) return;
@@ -134,7 +152,7 @@ void DedupIndex::grow(Partition& partition) {
   uint32_t kept = 0;
   for (uint32_t bucket = 0; bucket < partition.bucketCount; bucket++) {
     for (uint64_t entry : partition.buckets[bucket].entry) {
-      if (entry != 0 && putInto(bigger.get(), count, entry)) kept++;
+      if (entry != 0 && putInto(bigger.get(), count, entry, true)) kept++;
     }
   }
   table_.giveBack(partition.bucketCount * sizeof(Bucket));

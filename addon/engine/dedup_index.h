@@ -6,14 +6,16 @@
 // where both are full the oldest guess is overwritten.
 //
 // 64 partitions by hash, each a spin lock and a table that grows by an eighth
-// at a time when the capacity allows. The tables are heap memory charged to the
-// store's capacity.
+// at a time when the capacity allows, and while there are about as many blocks as
+// entries: what pages leave behind that come and go is overwritten in its turn. The
+// tables are heap memory charged to the store's capacity.
 #ifndef TMEMD_ENGINE_DEDUP_INDEX_H_
 #define TMEMD_ENGINE_DEDUP_INDEX_H_
 
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -27,7 +29,8 @@ class DedupIndex {
  public:
   static constexpr uint32_t kCandidatesMax = 4;
 
-  explicit DedupIndex(SpanTable& table);
+  // `liveBlocks` says how many blocks there are that could be looked for.
+  DedupIndex(SpanTable& table, std::function<uint64_t()> liveBlocks);
   ~DedupIndex();
   DedupIndex(const DedupIndex&) = delete;
   DedupIndex& operator=(const DedupIndex&) = delete;
@@ -41,6 +44,9 @@ class DedupIndex {
  private:
   static constexpr uint32_t kPartitions = 64;
   static constexpr uint32_t kBucketEntries = 8;
+  // Entries of which one in so many, or more, names no block any more are enough.
+  static constexpr uint32_t kStaleShare = 4;
+  static constexpr uint32_t kInsertsUntilGrowth = 512;
   struct alignas(64) Bucket {
     uint64_t entry[kBucketEntries];  // hash << 32 | loc, 0: free
   };
@@ -48,6 +54,7 @@ class DedupIndex {
     SpinLock lock;
     uint32_t bucketCount = 0;
     uint32_t entryCount = 0;
+    uint32_t insertsUntilGrowth = 0;  // once it was not to grow
     std::unique_ptr<Bucket[]> buckets;
   };
   struct Place {
@@ -57,10 +64,12 @@ class DedupIndex {
 
   static Place placeOf(uint32_t tag, uint32_t bucketCount);
   static uint64_t* freeIn(Bucket& bucket, uint32_t* used);
-  static bool putInto(Bucket* buckets, uint32_t bucketCount, uint64_t entry);
+  static bool putInto(Bucket* buckets, uint32_t bucketCount, uint64_t entry, bool mayMove);
+  bool mayGrow(Partition& partition) const;
   void grow(Partition& partition);
 
   SpanTable& table_;
+  const std::function<uint64_t()> liveBlocks_;
   mutable std::array<Partition, kPartitions> partitions_;
 };
 

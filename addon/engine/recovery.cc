@@ -147,7 +147,11 @@ void Recovery::settleAccounts(GuestInHand& in) {
 
 
 Store::Impl::Impl(int arenaFd, const StoreOptions& given, RecoveryReport* report)
-    : options(given), table(arenaFd), hash(table.secret()), index(table), records(table) {
+    : options(given),
+      table(arenaFd),
+      hash(table.secret()),
+      index(table, [this] { return indexedBlocks(); }),
+      records(table) {
   options.arenaFd = arenaFd;
   options.capacityBytes = table.capacityBytes();
   Recovery(*this).run(report);

@@ -54,7 +54,7 @@ Store::Impl::Impl(const StoreOptions& storeOptions)
       table(storeOptions.capacityBytes, storeOptions.hashSecret ? *storeOptions.hashSecret : randomNonZero(),
             storeOptions.arenaFd),
       hash(table.secret()),
-      index(table),
+      index(table, [this] { return indexedBlocks(); }),
       records(table) {
   if (options.backgroundSettling) settler = std::make_unique<Settler>(*this, false);
 }

@@ -115,6 +115,7 @@ struct Store::Impl {
   Refusal tryPublish(Guest& guest, Pool& pool, const PageKey& key, uint64_t objectHash, const KeptPage& page,
                      bool mayEvict, bool* replaced);
   bool makePlace(Guest& guest, Pool& pool, const PageKey& key, SlotPlace& at);
+  uint64_t indexedBlocks();
   Status refuse(Guest& guest, Pool& pool, const PageKey& key, Refusal why);
   static constexpr size_t kGetsAhead = 16;
   struct GetInHand {

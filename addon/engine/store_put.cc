@@ -87,6 +87,11 @@ Store::Impl::KeptPage Store::Impl::keepPage(WorkerContext& context, Guest& guest
     }
     return storeBlock(context, guest, persistent, encodeRepeated(hash, &*word));
   }
+  if (codec.storedRaw) {
+    // Another may follow. What LZ4 makes of a page is not worth it.
+    Bin& bin = !persistent ? guest.ephemeralBin : guest.reserveHasRoom() ? guest.reserveBin : guest.group.bin;
+    bin.prefetchRoom(kPageBytes);
+  }
   uint64_t pageHash = hash.page(codec.page);
   if (!persistent) return storeBlock(context, guest, false, encodePage(codec, hash, pageHash));
   uint64_t contentHash = options.weakHashForTest ? 1 : PageHash::content(pageHash, guest.group.salt);
@@ -150,6 +155,18 @@ Store::Impl::KeptPage Store::Impl::storeBlock(WorkerContext& context, Guest& gue
     if (Loc loc = bin.store(page)) return {loc, page.lengthBytes, page.codec};
     if (evictions == kEvictionsPerPut || !evictForRoom(context, guest)) return {kEmptySlot, 0, page.codec};
   }
+}
+
+// Blocks the index could find; the most there are while bins come and go. Asked on the
+// page path, so it does not wait for a control operation.
+uint64_t Store::Impl::indexedBlocks() {
+  std::unique_lock<std::mutex> control(controlMutex, std::try_to_lock);
+  if (!control) return UINT64_MAX;
+  uint64_t blocks = 0;
+  forEachBin([&](const Bin& bin) {
+    if (bin.kind() != SpanKind::kEphemeral) blocks += bin.liveBlocks();
+  });
+  return blocks;
 }
 
 Store::Impl::SlotPlace Store::Impl::find(PageMap::Shard& shard, uint64_t objectHash, const PageKey& key) const {
