@@ -42,8 +42,9 @@ export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): strin
 /** A kernel whose packages cannot be had on this machine: a reason to skip it, not a failure. */
 export class KernelUnavailable extends Error {}
 
-/** What stock-kernel.sh ends with when the packages cannot be fetched. */
+/** What these end with when a kernel's packages cannot be fetched. */
 const exitUnavailable = 3;
+const fetchKernels = ['stock-kernel.sh', 'source-tree.sh'];
 
 /** Runs a script of the lab; its progress goes to our stderr. Resolves to the lines it printed. */
 async function script(name: string, args: string[], signal: AbortSignal): Promise<string[]> {
@@ -53,7 +54,7 @@ async function script(name: string, args: string[], signal: AbortSignal): Promis
     reject: false,
     cancelSignal: signal,
   });
-  if (exitCode === exitUnavailable && name === 'stock-kernel.sh')
+  if (exitCode === exitUnavailable && fetchKernels.includes(name))
     throw new KernelUnavailable(`Debian's kernel ${args[0]} cannot be fetched here`);
   if (exitCode !== 0) throw new Error(`${name} failed`);
   return stdout.split('\n');
@@ -67,6 +68,12 @@ export function oldQemuCommand(signal: AbortSignal): Promise<string[]> {
 /** An archive to put behind a guest's initramfs for the mode `tools`. */
 export async function diskTools(signal: AbortSignal): Promise<string> {
   const [path = ''] = await script('disk-tools.sh', [], signal);
+  return path;
+}
+
+/** A kernel's source tree to put the driver into; not to be written to: a copy is. */
+export async function sourceTree(version: string, signal: AbortSignal): Promise<string> {
+  const [path = ''] = await script('source-tree.sh', [version], signal);
   return path;
 }
 

@@ -15,12 +15,17 @@ import { type GuestRun, runGuest } from '../../kernel-shim/lab/machine.js';
 
 const MEBIBYTE = 2 ** 20;
 
-/** A kernel and what goes with it; where its packages cannot be had the test is skipped with that reason. */
-export async function artefactsOrSkip(kernel: Kernel, skip: (reason: string) => never): Promise<Artefacts> {
-  return makeArtefacts(kernel, new AbortController().signal).catch((error: unknown) => {
+/** What is being made of a kernel; where its packages cannot be had the test is skipped with that reason. */
+export function orSkip<Made>(making: Promise<Made>, skip: (reason: string) => never): Promise<Made> {
+  return making.catch((error: unknown) => {
     if (error instanceof KernelUnavailable) return skip(error.message);
     throw error;
   });
+}
+
+/** A kernel of the lab, with what goes with it. */
+export function artefactsOrSkip(kernel: Kernel, skip: (reason: string) => never): Promise<Artefacts> {
+  return orSkip(makeArtefacts(kernel, new AbortController().signal), skip);
 }
 
 export interface Script extends Pick<GuestRun, 'mode' | 'devicePath' | 'frontEnd' | 'workload'> {
