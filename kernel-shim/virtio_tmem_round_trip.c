@@ -3,10 +3,11 @@
  * virtio-tmem guest driver: how long the way to the device and back is.
  *
  * Writing a number N to round_trip in debugfs makes N gets of a page that is not
- * there, PAUSE_MS apart, each on another queue, and latency counts them under
- * that name: what a request costs without the store's work and without a copy.
- * Other latencies are judged by it, under the same load. The write returns when
- * all are done, when the device goes, or when it is interrupted.
+ * there, on whichever queue, and latency counts them under that name: what a
+ * request costs without the store's work and without a copy. Other latencies are
+ * judged by it, under the same load. They come in bursts, as stores do: the
+ * device has to wake up for the first only. The write returns when all are done,
+ * when the device goes, or when it is interrupted.
  */
 #include <linux/delay.h>
 #include <linux/err.h>
@@ -17,7 +18,8 @@
 
 #include "vtmem.h"
 
-#define PAUSE_MS	10
+#define BURST		16
+#define PAUSE_MS	100	/* between bursts */
 
 /* A get of a page of @pool, which has none. Returns 0 if it missed. */
 static int vtmem_round_trip(struct vtmem_pool *pool, const struct vtmem_key *key)
@@ -66,7 +68,7 @@ static ssize_t vtmem_round_trip_write(struct file *file,
 		return PTR_ERR(pool);
 	for (i = 0; i < times && !err; i++) {
 		if (READ_ONCE(dev->refuse_puts) ||
-		    msleep_interruptible(PAUSE_MS))
+		    (i % BURST == 0 && msleep_interruptible(PAUSE_MS)))
 			break;
 		key.oid[0] = i;
 		err = vtmem_round_trip(pool, &key);
