@@ -4,7 +4,7 @@
  * what the guest remembers of its pages, how it turns invalidations into
  * flushes, and how latencies are counted.
  *
- * The two files under test are included whole. Below them, in place of a ring,
+ * The files under test are included whole. Below them, in place of a ring,
  * is a list of the requests that would have entered it.
  */
 #include <kunit/test.h>
@@ -15,6 +15,8 @@
 struct workqueue_struct *vtmem_workqueue;
 
 #include "virtio_tmem_object.c"
+#include "virtio_tmem_chunk.c"
+#include "virtio_tmem_spares.c"
 #include "virtio_tmem_flush.c"
 
 #define TEST_SLOTS	8

@@ -92,13 +92,21 @@ struct vtmem_reserve {
 
 int vtmem_reserve_init(struct vtmem_reserve *reserve);
 void vtmem_reserve_free(struct vtmem_reserve *reserve);
+int vtmem_reserve_refill(struct vtmem_reserve *reserve);
+struct vtmem_object *vtmem_reserve_object(struct vtmem_reserve *reserve);
+struct vtmem_chunk *vtmem_reserve_chunk(struct vtmem_reserve *reserve);
+
 struct vtmem_object *vtmem_object_find(struct vtmem_queue *q,
 				       const struct vtmem_pool *pool,
 				       const u64 oid[3]);
+struct vtmem_object *vtmem_object_get(struct vtmem_queue *q,
+				      struct vtmem_pool *pool,
+				      const u64 oid[3]);
 void vtmem_object_free_chunks(struct vtmem_queue *q,
 			      struct vtmem_object *object);
 void vtmem_object_release(struct vtmem_object *object);
 void vtmem_object_forget_pool(struct vtmem_queue *q, struct vtmem_pool *pool);
+
 struct vtmem_chunk *vtmem_chunk_find(struct vtmem_queue *q,
 				     const struct vtmem_pool *pool,
 				     const struct vtmem_key *key);
@@ -111,6 +119,7 @@ void vtmem_chunk_set_present(struct vtmem_chunk *chunk, u32 index);
 bool vtmem_chunk_clear_present(struct vtmem_chunk *chunk, u32 index);
 bool vtmem_chunk_is_present(const struct vtmem_chunk *chunk, u32 index);
 bool vtmem_chunk_is_held(const struct vtmem_chunk *chunk, u32 index);
+void vtmem_chunk_free(struct vtmem_queue *q, struct vtmem_chunk *chunk);
 void vtmem_chunk_release(struct vtmem_queue *q, struct vtmem_chunk *chunk);
 
 void vtmem_flush_set_pending(struct vtmem_queue *q, struct vtmem_chunk *chunk,
