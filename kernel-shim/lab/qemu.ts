@@ -10,7 +10,7 @@ export type FrontEnd = (typeof frontEnds)[number];
 export type Job = 'swap' | 'files' | 'cpu';
 
 /** What init in the guest does; see the file `init`. */
-export type GuestMode = 'run' | 'shell' | 'probe' | 'kunit' | 'disk' | 'takeover' | 'tools';
+export type GuestMode = 'run' | 'shell' | 'probe' | 'kunit' | 'disk' | 'takeover' | 'stress' | 'tools';
 
 export interface GuestMachine {
   accelerator: Accelerator;
@@ -32,6 +32,8 @@ export interface GuestMachine {
   zramMiB?: number;
   /** A disk with a file system, for a workload on files. */
   fileDiskPath?: string;
+  /** A second disk to swap to. */
+  spareDiskPath?: string;
   /** UNIX socket QEMU listens on for its machine protocol. */
   qmpPath?: string;
   /** Socket of the service; absent: a guest without the device. */
@@ -55,7 +57,8 @@ export interface GuestMachine {
 }
 
 function kernelCommandLine(guest: GuestMachine): string {
-  const words = ['console=ttyS0', 'panic=-1', 'oops=panic', `tmemd.mode=${guest.mode}`];
+  // On a busy machine the timer of an emulated guest may be taken for one that does not work.
+  const words = ['console=ttyS0', 'no_timer_check', 'panic=-1', 'oops=panic', `tmemd.mode=${guest.mode}`];
   words.push(`tmemd.driver=${guest.devicePath === undefined ? 0 : 1}`);
   words.push(`tmemd.discard=${guest.diskPath === undefined ? 0 : 1}`);
   if (guest.frontEnd !== undefined) {
@@ -112,9 +115,13 @@ export function qemuArguments(guest: GuestMachine): string[] {
     args.push('-drive', `file=${quoted(guest.swapDiskPath)},if=none,id=swap,format=raw,cache=${cache}`);
     args.push('-device', 'virtio-blk-pci,drive=swap');
   }
-  if (guest.fileDiskPath !== undefined) {
-    args.push('-drive', `file=${quoted(guest.fileDiskPath)},if=none,id=files,format=raw,cache=none`);
-    args.push('-device', 'virtio-blk-pci,drive=files,serial=files');
+  for (const [id, disk] of [
+    ['files', guest.fileDiskPath],
+    ['spare', guest.spareDiskPath],
+  ] as const) {
+    if (disk === undefined) continue;
+    args.push('-drive', `file=${quoted(disk)},if=none,id=${id},format=raw,cache=none`);
+    args.push('-device', `virtio-blk-pci,drive=${id},serial=${id}`);
   }
   if (guest.devicePath !== undefined) {
     args.push('-chardev', `socket,id=tmem,path=${quoted(guest.devicePath)}`);

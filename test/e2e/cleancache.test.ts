@@ -4,6 +4,7 @@ import { afterEach, expect, test } from 'vitest';
 import { complaintsIn } from '../../kernel-shim/lab/kernel-log.js';
 import type { LabResult } from '../../kernel-shim/lab/result.js';
 import { type DrivenGuest, prepareGuest } from './driven-guest.js';
+import { CLEAN_UP_MS } from './lab-machine.js';
 
 const TEST_MS = 600_000;
 
@@ -11,7 +12,7 @@ const say = (text: string) => process.stderr.write(`${text}\n`);
 
 let guest: DrivenGuest | undefined;
 
-afterEach(() => guest?.close());
+afterEach(() => guest?.close(), CLEAN_UP_MS);
 
 /** Runs `npm run guest -- --job files --json`, after its set-up, in a small guest. */
 async function files(...args: string[]): Promise<LabResult> {

@@ -4,11 +4,12 @@ import { afterEach, expect, test } from 'vitest';
 import type { GuestReport } from '../../kernel-shim/lab/guest-report.js';
 import { complaintsIn } from '../../kernel-shim/lab/kernel-log.js';
 import { type DrivenGuest, prepareGuest } from './driven-guest.js';
+import { CLEAN_UP_MS } from './lab-machine.js';
 
 const TEST_MS = 600_000;
 let guest: DrivenGuest | undefined;
 
-afterEach(() => guest?.close());
+afterEach(() => guest?.close(), CLEAN_UP_MS);
 
 /** Polls: what happens in the guest takes as long as it takes. */
 async function until(what: string, holds: () => Promise<boolean> | boolean, seconds = 120): Promise<void> {

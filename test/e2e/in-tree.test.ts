@@ -5,7 +5,7 @@ import path from 'node:path';
 import { execa } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
 import { checkout, sourceTree } from '../../kernel-shim/lab/artefacts.js';
-import { orSkip } from './scripted-guest.js';
+import { orSkip } from './lab-machine.js';
 
 const TEST_MS = 900_000;
 

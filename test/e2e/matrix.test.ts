@@ -8,7 +8,7 @@ import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { type Kernel, makeArtefacts } from '../../kernel-shim/lab/artefacts.js';
 import type { LabResult } from '../../kernel-shim/lab/result.js';
-import { artefactsOrSkip } from './scripted-guest.js';
+import { artefactsOrSkip } from './lab-machine.js';
 
 const minutes = 60_000;
 const MEBIBYTE = 2 ** 20;

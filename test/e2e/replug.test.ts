@@ -7,6 +7,7 @@ import { complaintsIn } from '../../kernel-shim/lab/kernel-log.js';
 import { slot, tmemDevice } from '../../kernel-shim/lab/qemu.js';
 import { Service } from '../mock/service.js';
 import { type DrivenGuest, prepareGuest } from './driven-guest.js';
+import { CLEAN_UP_MS } from './lab-machine.js';
 
 const TEST_MS = 600_000;
 const CPUS = 2;
@@ -17,7 +18,7 @@ afterEach(async () => {
   await guest?.close();
   await successor?.stop();
   successor = undefined;
-});
+}, CLEAN_UP_MS);
 
 const persistentPages = async (service: Service): Promise<number> =>
   (await service.admin.guest('guest')).counters.persistentPages;

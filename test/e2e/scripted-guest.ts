@@ -1,32 +1,8 @@
 /** A lab guest whose init runs one script or the KUnit tests, and says what it finds a line at a time. */
-import { mkdtempSync, openSync, readFileSync, rmSync, truncateSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { onTestFinished } from 'vitest';
-import { chooseAccelerator } from '../../kernel-shim/lab/accelerator.js';
-import {
-  type Artefacts,
-  cacheFolder,
-  type Kernel,
-  KernelUnavailable,
-  makeArtefacts,
-} from '../../kernel-shim/lab/artefacts.js';
-import { type GuestRun, runGuest } from '../../kernel-shim/lab/machine.js';
-
-const MEBIBYTE = 2 ** 20;
-
-/** What is being made of a kernel; where its packages cannot be had the test is skipped with that reason. */
-export function orSkip<Made>(making: Promise<Made>, skip: (reason: string) => never): Promise<Made> {
-  return making.catch((error: unknown) => {
-    if (error instanceof KernelUnavailable) return skip(error.message);
-    throw error;
-  });
-}
-
-/** A kernel of the lab, with what goes with it. */
-export function artefactsOrSkip(kernel: Kernel, skip: (reason: string) => never): Promise<Artefacts> {
-  return orSkip(makeArtefacts(kernel, new AbortController().signal), skip);
-}
+import type { Artefacts } from '../../kernel-shim/lab/artefacts.js';
+import type { GuestRun } from '../../kernel-shim/lab/machine.js';
+import { CLEAN_UP_MS, prepareMachine } from './lab-machine.js';
 
 export interface Script extends Pick<GuestRun, 'mode' | 'devicePath' | 'frontEnd' | 'workload'> {
   artefacts: Artefacts;
@@ -40,36 +16,14 @@ export interface Script extends Pick<GuestRun, 'mode' | 'devicePath' | 'frontEnd
 
 /** Runs it in a guest from power-on to power-off. Resolves to the kernel's log. */
 export async function runScript(script: Script): Promise<string> {
-  const { artefacts, swapDiskMiB, onLine, ...run } = script;
-  const folder = mkdtempSync(path.join(tmpdir(), 'tmemd-'));
-  // Beside the cache: cache=none needs a real file system.
-  const swapFolder = mkdtempSync(path.join(cacheFolder(), 'swap-'));
-  onTestFinished(() => {
-    for (const made of [folder, swapFolder]) rmSync(made, { recursive: true, force: true });
-  });
-  const swapDiskPath = path.join(swapFolder, 'swap.raw');
-  if (swapDiskMiB !== undefined) {
-    openSync(swapDiskPath, 'w', 0o600);
-    truncateSync(swapDiskPath, swapDiskMiB * MEBIBYTE);
-  }
-  const consolePath = path.join(folder, 'console.log');
-  const log = () => readFileSync(consolePath, 'latin1');
-  const machine = {
+  const { artefacts, cpus, memoryMiB, swapDiskMiB, onLine, ...run } = script;
+  const machine = await prepareMachine(artefacts, cpus, memoryMiB);
+  onTestFinished(machine.remove, CLEAN_UP_MS);
+  await machine.run({
     ...run,
-    kernelPath: path.join(artefacts.kernelFolder, 'bzImage'),
-    initramfsPath: artefacts.initramfsPath,
-    qemuCommand: artefacts.qemuCommand,
-    socketFolder: folder,
-    signal: new AbortController().signal,
-    consolePath,
-  };
-  const { accelerator } = await chooseAccelerator(cacheFolder(), machine);
-  await runGuest({
-    ...machine,
-    accelerator,
-    ...(swapDiskMiB !== undefined && { swapDiskPath }),
+    ...(swapDiskMiB !== undefined && { swapDiskPath: machine.disk('swap', swapDiskMiB) }),
     timeoutSeconds: 400,
-    onLine: (line) => onLine(line, log),
+    onLine: (line) => onLine(line, machine.console),
   });
-  return log();
+  return machine.console();
 }

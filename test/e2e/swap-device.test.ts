@@ -6,7 +6,8 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { complaintsIn } from '../../kernel-shim/lab/kernel-log.js';
 import { Service } from '../mock/service.js';
-import { artefactsOrSkip, runScript } from './scripted-guest.js';
+import { artefactsOrSkip, CLEAN_UP_MS } from './lab-machine.js';
+import { runScript } from './scripted-guest.js';
 
 const MEBIBYTE = 2 ** 20;
 const RESERVE_MIB = 96;
@@ -27,7 +28,7 @@ async function settled(expected: number, read: () => Promise<number>): Promise<n
 test('what the swap device promises, it does', { timeout: 600_000 }, async ({ skip }) => {
   const artefacts = await artefactsOrSkip('6.12', skip);
   const service = await Service.start({ guests: { guest: { reserve: `${RESERVE_MIB}MiB` } } });
-  onTestFinished(async () => void (await service.stop()));
+  onTestFinished(async () => void (await service.stop()), CLEAN_UP_MS);
   const found: Record<string, string> = {};
   let corrupt: unknown;
   let logBeforeKill = '';

@@ -6,7 +6,8 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { complaintsIn } from '../../kernel-shim/lab/kernel-log.js';
 import { Service } from '../mock/service.js';
-import { artefactsOrSkip, runScript } from './scripted-guest.js';
+import { artefactsOrSkip, CLEAN_UP_MS } from './lab-machine.js';
+import { runScript } from './scripted-guest.js';
 
 const refusal = (why: string) => `frontswap is not taken over, ${why}: the swap device is offered instead`;
 
@@ -22,7 +23,7 @@ test('frontswap is not taken from a zswap that may be in use, nor from a locked-
 }, async ({ skip }) => {
   const artefacts = await artefactsOrSkip('6.1-generic', skip);
   const service = await Service.start({ guests: { guest: { reserve: '16MiB' } } });
-  onTestFinished(async () => void (await service.stop()));
+  onTestFinished(async () => void (await service.stop()), CLEAN_UP_MS);
   const found: Record<string, string> = {};
   const log = await runScript({
     artefacts,
