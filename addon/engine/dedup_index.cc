@@ -136,12 +136,13 @@ void DedupIndex::erase(uint64_t hash, Loc loc) {
 }
 
 bool DedupIndex::mayGrow(Partition& partition) const {
-  if (partition.insertsUntilGrowth > 0) {
-    partition.insertsUntilGrowth--;
+  if (partition.insertsUntilLook > 0) {
+    partition.insertsUntilLook--;
     return false;
   }
-  if (partition.entryCount / kStaleShare * (kStaleShare - 1) <= liveBlocks_() / kPartitions) return true;
-  partition.insertsUntilGrowth = kInsertsUntilGrowth;
+  uint32_t stale = partition.entryCount / kStaleShare + kStaleEntries;
+  if (partition.entryCount <= stale || partition.entryCount - stale <= liveBlocks_() / kPartitions) return true;
+  partition.insertsUntilLook = kInsertsUntilLook;
   return false;
 }
 

@@ -44,9 +44,11 @@ class DedupIndex {
  private:
   static constexpr uint32_t kPartitions = 64;
   static constexpr uint32_t kBucketEntries = 8;
-  // Entries of which one in so many, or more, names no block any more are enough.
+  // A partition does not grow when one in so many of its entries names no block any more,
+  // and some: its share of the blocks is only about a 64th. The next look is so many inserts later.
   static constexpr uint32_t kStaleShare = 4;
-  static constexpr uint32_t kInsertsUntilGrowth = 512;
+  static constexpr uint32_t kStaleEntries = 64;
+  static constexpr uint32_t kInsertsUntilLook = 128;
   struct alignas(64) Bucket {
     uint64_t entry[kBucketEntries];  // hash << 32 | loc, 0: free
   };
@@ -54,7 +56,7 @@ class DedupIndex {
     SpinLock lock;
     uint32_t bucketCount = 0;
     uint32_t entryCount = 0;
-    uint32_t insertsUntilGrowth = 0;  // once it was not to grow
+    uint32_t insertsUntilLook = 0;  // whether it may grow
     std::unique_ptr<Bucket[]> buckets;
   };
   struct Place {
