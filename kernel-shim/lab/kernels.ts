@@ -51,10 +51,18 @@ export async function runKernels(
   return outcomes;
 }
 
-function row({ kernel, personality, result, objections, skipped }: KernelOutcome): string[] {
-  const verdict =
-    skipped ?? (objections.length === 0 ? 'passed' : (objections[0]?.split('\n')[0] ?? 'failed'));
-  if (result === undefined) return [kernel, personality, '', '', '', '', '', '', verdict];
+/** Which of the runs it was, where there is no guest to say so. */
+const runName = ({ kernel, personality }: KernelOutcome): string =>
+  personality === 'blk' ? `${kernel}, its own disk driver` : kernel;
+
+function verdict({ objections, skipped }: KernelOutcome): 'passed' | 'failed' | 'skipped' {
+  if (skipped !== undefined) return 'skipped';
+  return objections.length === 0 ? 'passed' : 'failed';
+}
+
+function row(outcome: KernelOutcome): string[] {
+  const { result, personality } = outcome;
+  if (result === undefined) return [runName(outcome), '', '', '', '', '', '', '', verdict(outcome)];
   return [
     result.release,
     personality === 'blk' ? 'its own disk driver' : result.front_end,
@@ -64,18 +72,34 @@ function row({ kernel, personality, result, objections, skipped }: KernelOutcome
     count(result.gets),
     count(result.swap_disk_writes),
     result.seconds.toFixed(1),
-    verdict,
+    verdict(outcome),
   ];
 }
 
+/** The table, why runs were skipped or failed, and how many. */
 export function formatKernels(outcomes: readonly KernelOutcome[]): string {
   const table = new Table({
     ...plain,
-    head: ['Linux', 'swaps through', 'checked', 'corrupt', 'put', 'got', 'disk writes', 'seconds', ''],
+    head: [
+      'Linux',
+      'swaps through',
+      'pages checked',
+      'corrupt',
+      'put',
+      'got',
+      'disk writes',
+      'seconds',
+      'outcome',
+    ],
     colAligns: ['left', 'left', 'right', 'right', 'right', 'right', 'right', 'right', 'left'],
   });
   for (const outcome of outcomes) table.push(row(outcome));
-  const skipped = outcomes.filter((outcome) => outcome.skipped !== undefined).length;
-  const failed = outcomes.filter((outcome) => outcome.objections.length > 0).length;
-  return `${table.toString()}\n${outcomes.length - skipped - failed} passed, ${failed} failed, ${skipped} skipped`;
+  const reasons = outcomes.flatMap((outcome) =>
+    [outcome.skipped ?? [], outcome.objections].flat().map((reason) => {
+      return `${runName(outcome)}: ${verdict(outcome)}: ${reason}`;
+    }),
+  );
+  const howMany = (wanted: string) => outcomes.filter((outcome) => verdict(outcome) === wanted).length;
+  const counts = `${howMany('passed')} passed, ${howMany('failed')} failed, ${howMany('skipped')} skipped`;
+  return [table.toString(), ...reasons, counts].join('\n');
 }
