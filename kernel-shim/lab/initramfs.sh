@@ -28,15 +28,18 @@ make_initramfs() {
   cp "$busybox/busybox" "$root/bin/busybox"
   ln -s busybox "$root/bin/sh"
   gcc -std=gnu11 -O2 -Wall -Wextra -static -s -o "$root/bin/swap-on" "$lab/swap_on.c"
-  for program in anonymous files; do
+  gcc -std=gnu11 -O2 -Wall -Wextra -static -s -o "$root/bin/kexec" "$lab/kexec.c"
+  for program in anonymous files forks; do
     gcc -std=gnu11 -O2 -Wall -Wextra -static -s -o "$root/bin/$program" \
       "$lab"/workload/{$program,content,order,program}.c -lpthread
   done
   cp "$kernel/corpus" "$root/corpus"
   cp "$lab/init" "$root/init"
-  cp "$lab/counters" "$lab/disk_check" "$lab/takeover_check" "$root/bin/"
+  cp "$lab"/{counters,disk_check,takeover_check,stress} "$root/bin/"
   chmod 755 "$root/init" "$root/bin"/*
   if [ -d "$kernel/modules" ]; then cp "$kernel"/modules/* "$root/modules/"; fi
+  # One of the lab's own, which has no modules, is booted by another in a stress test.
+  if [ ! -d "$kernel/modules" ]; then cp "$kernel/bzImage" "$root/bzImage"; fi
   cp "$module"/*.ko "$root/modules/"
   (cd "$root" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible | gzip -n -1) \
     >"$folder/initramfs.gz"
@@ -49,6 +52,7 @@ mapfile -t sources < <(find "$driver" -maxdepth 1 -name '*.[ch]' -o -name Kbuild
 mapfile -t headers < <(find "$driver/include" -name '*.h' | LC_ALL=C sort)
 module=$(artefact module "$(hash_of "$kernel" "${sources[@]}" "${headers[@]}")" make_module "$kernel")
 initramfs=$(artefact initramfs \
-  "$(hash_of "$kernel" "$busybox" "$module" "$lab"/{initramfs.sh,init,counters,disk_check,takeover_check,swap_on.c} "$lab"/workload/*)" \
+  "$(hash_of "$kernel" "$busybox" "$module" \
+    "$lab"/{initramfs.sh,init,counters,disk_check,takeover_check,stress,swap_on.c,kexec.c} "$lab"/workload/*)" \
   make_initramfs "$kernel" "$busybox" "$module")
 echo "$initramfs/initramfs.gz"
