@@ -40,7 +40,7 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
   throw new Error(`not within 120 s: ${what}`);
 }
 
-test.for([
+const variants = [
   {
     title: '5.10, frontswap, one vCPU, a roomy store',
     kernel: '5.10',
@@ -68,10 +68,12 @@ test.for([
     kexec: false,
     found: { ...all, unload: 'done' },
   },
-] as const)(
-  '$title',
+] as const;
+
+test.for(variants.map((variant) => [variant.title, variant] as const))(
+  '%s',
   { timeout: TEST_MS },
-  async ({ kernel, cpus, memory, guest, kexec, found }, { skip }) => {
+  async ([, { kernel, cpus, memory, guest, kexec, found }], { skip }) => {
     const swapDevice = kernel === '6.12';
     const artefacts = await artefactsOrSkip(kernel, skip);
     const machine = await prepareMachine(artefacts, cpus, swapDevice ? 192 : 128);
