@@ -51,7 +51,7 @@ async function serve(flags: Flags & { printCapabilities?: true }): Promise<void>
   const { native } = await import('../native/addon.js');
   const { startDaemon } = await import('../daemon/daemon.js');
   const { openLog } = await import('../daemon/log.js');
-  const log = openLog(config.logLevel);
+  const { logger: log, written } = openLog(config.logLevel);
   const daemon = await startDaemon(config, native, log);
   let stopping = false;
   const stop = async (reason: string) => {
@@ -63,6 +63,7 @@ async function serve(flags: Flags & { printCapabilities?: true }): Promise<void>
     log.info({ reason }, 'stopping');
     await daemon.stop();
     log.info('stopped');
+    await written();
     process.exit(0);
   };
   process.on('SIGHUP', () => log.info('SIGHUP ignored: settings change through the admin API'));

@@ -1,9 +1,11 @@
 /** The compiled command line as a process: its output, its exit statuses, its signals. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { u32 } from '../fakes/front-end.js';
-import { FrontEnd, scratchFolder, serve, tmemd } from '../fakes/service.js';
+import { FrontEnd, main, scratchFolder, serve, tmemd } from '../fakes/service.js';
 
 const memory = ['--memory', '64MiB'];
 
@@ -109,6 +111,21 @@ describe('tmemd serve', () => {
       peerPid: process.pid,
       error: 'SET_VRING_NUM: ring size 3, allowed: powers of two up to 1024',
     });
+  });
+
+  test('ends on SIGTERM though nobody reads its log any more', async () => {
+    const child = spawn(
+      process.execPath,
+      [main, 'serve', ...memory, '--socket-path', join(scratchFolder(), 'a.sock')],
+      { stdio: ['ignore', 'ignore', 'pipe'] },
+    );
+    onTestFinished(() => void child.kill('SIGKILL'));
+    await once(child.stderr, 'data');
+    const closed = once(child.stderr, 'close');
+    child.stderr.destroy();
+    await closed;
+    child.kill('SIGTERM');
+    expect(await once(child, 'exit')).toEqual([0, null]);
   });
 
   test('does not start half: a guest that cannot be had leaves nothing behind', async () => {

@@ -7,7 +7,7 @@ import { onTestFinished } from 'vitest';
 import { type FdConnection, native } from '../../../src/native/addon.js';
 import { message, u64 } from './front-end.js';
 
-const main = new URL('../../../dist/src/cli/main.js', import.meta.url).pathname;
+export const main = new URL('../../../dist/src/cli/main.js', import.meta.url).pathname;
 
 /** A folder of its own for a test's sockets. */
 export function scratchFolder(): string {
