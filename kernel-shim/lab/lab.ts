@@ -71,6 +71,7 @@ export async function openLab(options: LabOptions, surroundings: LabSurroundings
     ...machine,
     accelerator: choice.accelerator,
     timeoutSeconds: options.timeoutSeconds,
+    rootStays: options.personality === 'blk' || (options.compare && options.job === 'swap'),
     workload: {
       job: options.job,
       megabytes: options.workloadMiB,

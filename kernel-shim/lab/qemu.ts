@@ -42,6 +42,10 @@ export interface GuestMachine {
   hotplug?: boolean;
   /** Socket where the service serves a disk, the guest's first. */
   diskPath?: string;
+  /**
+   * The root's pages are never swapped, as they are not in a guest with `diskPath`, beside which this one is to be held.
+   */
+  rootStays?: boolean;
   /** Absent: the driver's choice. */
   frontEnd?: FrontEnd;
   /** Measure requests that give the host no work, beside the workload. */
@@ -60,6 +64,9 @@ function kernelCommandLine(guest: GuestMachine): string {
   // On a busy machine the timer of an emulated guest may be taken for one that does not work.
   const words = ['console=ttyS0', 'no_timer_check', 'panic=-1', 'oops=panic', `tmemd.mode=${guest.mode}`];
   words.push(`tmemd.driver=${guest.devicePath === undefined ? 0 : 1}`);
+  // QEMU's TCG goes on with what it translated of a frame when another process, the service, writes other code there.
+  // Only a guest's own write makes it forget, and here code would come back from the disk without one.
+  if (guest.diskPath !== undefined || guest.rootStays) words.push('rootfstype=ramfs');
   words.push(`tmemd.discard=${guest.diskPath === undefined ? 0 : 1}`);
   if (guest.frontEnd !== undefined) {
     words.push(`tmemd.swap_device=${guest.frontEnd === 'swap-device' ? 1 : 0}`);

@@ -31,3 +31,23 @@ test(
   },
   TEST_MS,
 );
+
+test(
+  'anonymous memory: every way keeps every page, on its disk, in the store or in the guest',
+  async () => {
+    const { ways } = await compare('--workload', '160');
+    const guestBytes = 128 * 2 ** 20;
+    const [disk, notWaited, waited, zram, blk, writeback] = ways;
+    expect(ways).toHaveLength(6);
+    for (const way of ways) expect(way.pages_checked, way.way).toBeGreaterThanOrEqual((160 * 2 ** 20) / 4096);
+    for (const way of [disk, blk, writeback]) expect(way?.swap_disk_writes, way?.way).toBeGreaterThan(0);
+    expect(zram?.swap_disk_writes).toBe(0);
+    expect(disk?.host_memory_bytes).toBe(guestBytes);
+    for (const way of [notWaited, waited, blk, writeback])
+      expect(way?.host_memory_bytes, way?.way).toBeGreaterThan(guestBytes);
+    // Whole mebibytes.
+    const memoryInAll = notWaited?.host_memory_bytes ?? Number.NaN;
+    expect(zram?.guest_memory_bytes).toBe(Math.ceil(memoryInAll / 2 ** 20) * 2 ** 20);
+  },
+  TEST_MS,
+);

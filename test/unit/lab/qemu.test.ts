@@ -32,6 +32,12 @@ describe('QEMU arguments', () => {
     expect(text({ devicePath: '/s/guest.sock' })).toContain('tmemd.driver=1');
   });
 
+  test('a guest that the service serves a disk, or that is compared with one, never swaps its own code', () => {
+    expect(text({})).not.toContain('rootfstype');
+    expect(text({ diskPath: '/s/disk.sock' })).toContain('rootfstype=ramfs');
+    expect(text({ rootStays: true })).toContain('rootfstype=ramfs');
+  });
+
   test('the swap disk goes past the host’s page cache', () => {
     expect(text({ swapDiskPath: '/d/swap.raw' })).toContain(
       'file=/d/swap.raw,if=none,id=swap,format=raw,cache=none',
