@@ -37,8 +37,10 @@ TEST_CASE("draining gives the memory of flushed pages back and keeps the others"
     if (i % 10) guest.flush(guest.p(i / 100, i));
   }
   StoreTestAccess::drain(store);
-  // A tenth of the pages; half the bytes they shared stayed with one of a pair.
-  CHECK(store.counters().usedBytes < full * 35 / 100);
+  // A fifth of the blocks stays, as every page kept is one of another pair: 18 % of the bytes. Around them lie
+  // the holes of up to eight open spans and of closed ones not worth draining, and the spare and warm frames. How
+  // many varies with the secret the keys are hashed with: 29 to 34 % in all, 47 % were everything at its most.
+  CHECK(store.counters().usedBytes < full / 2);
   checkHeld(guest, 8000, 10);
   CHECK(store.checkInvariants() == "");
 }
