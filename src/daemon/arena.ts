@@ -5,8 +5,22 @@
  * The file must be on a tmpfs, because an arena is memory and a disk would write
  * all of it back, and there must be room for the whole capacity, because memory
  * that is not there when a page is stored ends the process (SIGBUS).
+ *
+ * A new one gets its name when it is whole: a start that is killed leaves nothing
+ * under that name, at worst a small file beside it.
  */
-import { closeSync, constants, fstatSync, openSync, statfsSync, statSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  linkSync,
+  openSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.js';
@@ -22,8 +36,8 @@ const STAT_BLOCK_BYTES = 512;
 export interface ArenaFile {
   path: string;
   fd: number;
-  /** There is an arena in it. */
-  used: boolean;
+  /** A new one's name until it is whole. Absent: one that was there. */
+  unfinishedPath?: string;
 }
 
 /** Throws a ConfigError when the file cannot hold `memoryBytes` for this user alone; makes none then. */
@@ -33,24 +47,36 @@ export function openArena(path: string, memoryBytes: number): ArenaFile {
   try {
     const { type, bsize, blocks, bavail } = statfsSync(dirname(path));
     if (type !== TMPFS_MAGIC) throw refuse('a file on a tmpfs, such as /dev/shm');
-    const blocksHeld = statSync(path, { throwIfNoEntry: false })?.blocks ?? 0;
-    const roomBytes = bavail * bsize + blocksHeld * STAT_BLOCK_BYTES;
+    const blocksHeld = statSync(path, { throwIfNoEntry: false })?.blocks;
+    const roomBytes = bavail * bsize + (blocksHeld ?? 0) * STAT_BLOCK_BYTES;
     // Of a tmpfs without a limit there are 0 blocks.
     if (blocks > 0 && roomBytes < memoryBytes) {
       const sizes = `${formatSize(memoryBytes)}; there is room for ${formatSize(roomBytes)}`;
       throw refuse(`a file on a tmpfs with room for store.memory (${sizes})`);
     }
-    fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+    const flags = constants.O_RDWR | constants.O_NOFOLLOW;
+    if (blocksHeld === undefined) {
+      const unfinishedPath = `${path}.${randomUUID()}`;
+      fd = openSync(unfinishedPath, flags | constants.O_CREAT | constants.O_EXCL, 0o600);
+      return { path, fd, unfinishedPath };
+    }
+    fd = openSync(path, flags);
     const stat = fstatSync(fd);
     if (!stat.isFile() || stat.uid !== process.geteuid?.() || (stat.mode & 0o077) !== 0)
       throw refuse("a file of this user's that nobody else may read (mode 0600)");
-    return { path, fd, used: stat.size > 0 };
+    return { path, fd };
   } catch (error) {
     if (fd !== undefined) closeSync(fd);
     if (error instanceof ConfigError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
     throw refuse(`a file on a tmpfs that this user may make and write to (${code ?? message})`);
   }
+}
+
+/** Lets go of it; of a new one that was not finished nothing is left. */
+export function closeArena({ fd, unfinishedPath }: ArenaFile): void {
+  closeSync(fd);
+  if (unfinishedPath !== undefined) rmSync(unfinishedPath, { force: true });
 }
 
 /** A new store, or the one a service before left in the file. */
@@ -60,7 +86,7 @@ export function openStore(config: Config, native: NativeAddon, arena?: ArenaFile
     store = new native.Store({
       capacityBytes: config.memoryBytes,
       backgroundSettling: config.settling,
-      ...(arena && { arenaFd: arena.fd, recover: arena.used }),
+      ...(arena && { arenaFd: arena.fd, recover: arena.unfinishedPath === undefined }),
     });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'TMEMD_ARENA') throw error;
@@ -73,14 +99,32 @@ export function openStore(config: Config, native: NativeAddon, arena?: ArenaFile
   throw ConfigError.notAllowed('store.memory', formatSize(config.memoryBytes), allowed);
 }
 
-/** Once every configured guest has been added: nobody's pages may be left over. */
+/** Gives a new arena its name, unless another service was faster. */
+function finish(path: string, unfinishedPath: string): void {
+  try {
+    linkSync(unfinishedPath, path);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw ConfigError.notAllowed(
+      'store.arena',
+      path,
+      `a file that this service may make (${code ?? message})`,
+    );
+  }
+  unlinkSync(unfinishedPath);
+}
+
+/** Once every configured guest has been added and nothing else can fail: nobody's pages may be left over. */
 export async function takeOver(
   store: NativeStore,
-  { path, used }: ArenaFile,
+  { path, unfinishedPath }: ArenaFile,
   guests: number,
   log: Logger,
 ): Promise<void> {
-  if (!used) return log.info({ path }, 'arena made');
+  if (unfinishedPath !== undefined) {
+    finish(path, unfinishedPath);
+    return log.info({ path }, 'arena made');
+  }
   const left = store.unclaimedGuests();
   const stranger = left.find(({ pages }) => pages > 0);
   if (stranger) {

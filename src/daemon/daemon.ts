@@ -5,7 +5,6 @@
  * opened is closed again before the error is thrown. Stopping drains: nothing
  * new is accepted, requests in progress are completed, then everything goes.
  */
-import { closeSync, unlinkSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { adminApi } from '../admin/api.js';
 import type { Config, GuestConfig } from '../config/config.js';
@@ -15,7 +14,7 @@ import { type FrontEndSource, Guest } from '../guest/guest.js';
 import { Exposition } from '../metrics/exposition.js';
 import { listenMetrics } from '../metrics/server.js';
 import type { NativeAddon } from '../native/addon.js';
-import { openArena, openStore, takeOver } from './arena.js';
+import { closeArena, openArena, openStore, takeOver } from './arena.js';
 import { BoundPath, clearStaleSocket } from './socket-path.js';
 
 export interface Daemon {
@@ -30,7 +29,6 @@ export interface Daemon {
 /** Rejects with a ConfigError when what the configuration asks for cannot be had. */
 export async function startDaemon(config: Config, native: NativeAddon, log: Logger): Promise<Daemon> {
   const closers: (() => unknown)[] = [];
-  let started = false;
   let stopping: Promise<void> | undefined;
   const stop = () => {
     stopping ??= closeAll(closers);
@@ -44,15 +42,10 @@ export async function startDaemon(config: Config, native: NativeAddon, log: Logg
     }
     const arena =
       config.arenaPath === undefined ? undefined : openArena(config.arenaPath, config.memoryBytes);
-    if (arena) closers.push(() => closeSync(arena.fd));
+    if (arena) closers.push(() => closeArena(arena));
     const store = openStore(config, native, arena);
     closers.push(() => store.close());
-    if (arena && !arena.used)
-      closers.push(() => {
-        if (!started) unlinkSync(arena.path);
-      });
     const guests = new Map(config.guests.map((guest) => [guest.name, new Guest(guest, native, store, log)]));
-    if (arena) await takeOver(store, arena, guests.size, log);
     const sources: FrontEndSource[] = [];
     for (const guest of config.guests) sources.push(await openSource(guest, native, closers));
     closers.push(() => Promise.all([...guests.values()].map((guest) => guest.close())));
@@ -67,11 +60,11 @@ export async function startDaemon(config: Config, native: NativeAddon, log: Logg
     const metrics = config.metrics && (await listenMetrics(exposition, config.metrics));
     if (metrics) closers.push(() => metrics.close());
 
+    if (arena) await takeOver(store, arena, guests.size, log);
     const served = [...guests.values()].map((guest, index) => {
       const source = sources[index];
       return source && guest.serve(source);
     });
-    started = true;
     return { metricsUrl: metrics?.url, nothingLeft: Promise.all(served).then(() => undefined), stop };
   } catch (error) {
     await stop();
