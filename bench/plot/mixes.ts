@@ -1,17 +1,20 @@
 /** Memory a page held, by what the pages are a mix of. */
 import type { Document } from '../document.js';
+import type { Figure } from '../figure.js';
+import { bar, figureAxis, nameAxis } from './bars.js';
 import type { Chart } from './render.js';
 import { colours } from './render.js';
-import { named, short } from './series.js';
+import { named } from './series.js';
 
 const ROW_PX = 34;
 const AROUND_PX = 130;
+
+const medians = (figures: readonly Figure[]) => figures.map(({ median }) => median);
 
 export function mixes(document: Document): Chart | undefined {
   const used = named(document, 'used_bytes').filter(({ at }) => 'mix' in at);
   const lz4 = named(document, 'lz4_bytes').filter(({ at }) => 'mix' in at);
   if (document.bench !== 'density' || used.length < 2) return undefined;
-  const label = { show: true, position: 'right', formatter: ({ value }: { value: number }) => short(value) };
   return {
     id: 'mixes',
     title: 'Memory by mix',
@@ -19,22 +22,14 @@ export function mixes(document: Document): Chart | undefined {
     heightPx: AROUND_PX + used.length * ROW_PX,
     option: {
       grid: { left: 290, right: 60, top: 75, bottom: 45 },
-      xAxis: { type: 'value', name: 'bytes a page held', nameLocation: 'middle', nameGap: 28, max: 4096 },
-      yAxis: { type: 'category', inverse: true, data: used.map(({ at }) => mixName(String(at.mix))) },
+      xAxis: { ...figureAxis('bytes a page held'), max: 4096 },
+      yAxis: {
+        ...nameAxis(used.map(({ at }) => mixName(String(at.mix)))),
+        axisLabel: { width: 270, overflow: 'break' },
+      },
       series: [
-        {
-          type: 'bar',
-          name: 'LZ4 of unique pages',
-          data: lz4.map(({ median }) => median),
-          itemStyle: { color: '#c8c8c8' },
-        },
-        {
-          type: 'bar',
-          name: 'all memory used',
-          data: used.map(({ median }) => median),
-          itemStyle: { color: colours.memory },
-          label,
-        },
+        bar('LZ4 of unique pages', '#c8c8c8', medians(lz4)),
+        bar('all memory used', colours.memory, medians(used)),
       ],
     },
   };

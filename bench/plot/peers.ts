@@ -1,9 +1,10 @@
 /** Ours beside the peers. */
 import type { Document } from '../document.js';
 import type { Figure } from '../figure.js';
+import { bar, figureAxis, nameAxis } from './bars.js';
 import type { Chart } from './render.js';
 import { colours, WIDTH_PX } from './render.js';
-import { markAt, named, short } from './series.js';
+import { markAt, named } from './series.js';
 
 const ROW_PX = 44;
 const AROUND_PX = 125;
@@ -18,41 +19,11 @@ function rows(document: Document): { names: string[]; of(figure: string): (numbe
   };
 }
 
-const bar = (name: string, colour: string, data: (number | undefined)[], at = 0) => ({
-  type: 'bar',
-  name,
-  xAxisIndex: at,
-  yAxisIndex: at,
-  itemStyle: { color: colour },
-  label: {
-    show: true,
-    position: 'right',
-    formatter: ({ value }: { value: number }) => short(value),
-    fontSize: 11,
-  },
-  data,
-});
-
 /** Cost ÷ floor, and what a page takes. */
 export function peerCosts(document: Document): Chart | undefined {
   const { names, of } = rows(document);
   if (document.bench !== 'peers' || names.length === 0) return undefined;
   const lz4 = of('lz4_bytes')[0] ?? 0;
-  const xAxis = (gridIndex: number, name: string) => ({
-    type: 'value',
-    gridIndex,
-    name,
-    nameLocation: 'middle',
-    nameGap: 26,
-  });
-  const yAxis = (gridIndex: number, show: boolean) => ({
-    type: 'category',
-    gridIndex,
-    inverse: true,
-    data: names,
-    axisLabel: { show },
-    axisTick: { show: false },
-  });
   return {
     id: 'peers',
     title: 'tmemd and its peers',
@@ -63,12 +34,20 @@ export function peerCosts(document: Document): Chart | undefined {
         { left: 150, width: WIDTH_PX - 530, top: 70, bottom: 45 },
         { left: WIDTH_PX - 320, width: 260, top: 70, bottom: 45 },
       ],
-      xAxis: [xAxis(0, 'time a page ÷ arithmetic floor'), xAxis(1, 'bytes of memory a page held')],
-      yAxis: [yAxis(0, true), yAxis(1, false)],
+      xAxis: [
+        figureAxis('time a page ÷ arithmetic floor'),
+        { ...figureAxis('bytes of memory a page held'), gridIndex: 1 },
+      ],
+      yAxis: [nameAxis(names), { ...nameAxis(names), gridIndex: 1, axisLabel: { show: false } }],
       series: [
         { ...bar('put', colours.put, of('put_ratio')), markLine: markAt('xAxis', 1) },
         bar('get, random order', colours.get, of('get_ratio')),
-        { ...bar('memory', colours.memory, of('used_bytes'), 1), markLine: markAt('xAxis', lz4, 'LZ4') },
+        {
+          ...bar('memory', colours.memory, of('used_bytes')),
+          xAxisIndex: 1,
+          yAxisIndex: 1,
+          markLine: markAt('xAxis', lz4, 'LZ4'),
+        },
       ],
     },
   };
@@ -88,8 +67,8 @@ export function peerLatencies(document: Document): Chart | undefined {
     heightPx: AROUND_PX + measured.length * ROW_PX,
     option: {
       grid: { left: 150, right: 60, top: 70, bottom: 45 },
-      xAxis: { type: 'value', name: 'µs', nameLocation: 'middle', nameGap: 26 },
-      yAxis: { type: 'category', inverse: true, data: measured.map((row) => names[row]?.split('\n')[0]) },
+      xAxis: figureAxis('µs'),
+      yAxis: nameAxis(measured.map((row) => names[row]?.split('\n')[0])),
       series: [
         bar('put', colours.put, only(of('depth1_put_p50_us'))),
         bar('get', colours.get, only(of('depth1_get_p50_us'))),
