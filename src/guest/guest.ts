@@ -2,12 +2,6 @@
  * A guest: its pools in the store, its socket, its settings, and at most one
  * session at a time. Its identity is the socket a front end came in on.
  *
- * What becomes of its pools:
- *   rings stopped      kept; after STOPPED_WARNING_MS with pages held, a warning
- *   session ended      orphaned: dropped after orphanTimeoutMs unless a front end is back by then
- *   service stopped    gone with the store; with an arena file kept in it, for the service that comes after
- * RESET by a new driver, and when a disk begins a new life, is the device's business.
- *
  * Its personality is what it is shown: virtio-tmem, or with `disk` in its
  * configuration a virtio-blk disk on a pool of the same store.
  */
@@ -27,9 +21,7 @@ import { type RingStatus, Session, type SessionEnd } from '../vhost-user/session
 import { encodeConfigSpace } from './config-space.js';
 import { addDeviceCounters } from './device-totals.js';
 import { DISK_FEATURES, encodeDiskConfigSpace } from './disk.js';
-
-/** Rings stopped this long with pages held are worth a line: the guest may never come back for them. */
-export const STOPPED_WARNING_MS = 10 * 60e3;
+import { PoolsKeeper } from './pools-keeper.js';
 
 /** How long a new connection waits for the end of the one before to be noticed. */
 const SUCCESSION_GRACE_MS = 250;
@@ -84,6 +76,7 @@ export class Guest {
   readonly #store: NativeStore;
   readonly #log: Logger;
   readonly #id: number;
+  readonly #keeper: PoolsKeeper;
   #capPages: number;
   #limitPages: number;
   #targetPages: number | undefined;
@@ -93,12 +86,6 @@ export class Guest {
   #connectionsTotal = 0;
   #connectionsRefusedTotal = 0;
   #frontEndErrorsTotal = 0;
-  /** The last drop of its pools, done or under way. */
-  #dropped: Promise<void> = Promise.resolve();
-  /** No front end, and pools may be kept. */
-  #orphaned = false;
-  #orphanTimer: NodeJS.Timeout | undefined;
-  #stoppedTimer: NodeJS.Timeout | undefined;
   #schedulingRefusalSaid = false;
   #closed = false;
 
@@ -122,10 +109,7 @@ export class Guest {
       maxPools: config.maxPools,
       numaNode: config.numaNode ?? -1,
     });
-    // Of a service before this one: kept even where a closed connection would drop them.
-    const { pages, damagedPages } = store.guestCounters(this.#id);
-    if (pages > 0) this.#keepOrphaned();
-    if (damagedPages > 0) this.#log.error({ pages, damagedPages }, 'pages in the arena are damaged');
+    this.#keeper = new PoolsKeeper(store, this.#id, config, this.#log);
   }
 
   /** Serves one front end after the other until nothing more can come: close(), or the end of a lone connection. */
@@ -146,8 +130,7 @@ export class Guest {
         continue;
       }
       await this.#sessionEndsWithin(SUCCESSION_GRACE_MS);
-      // Or the drop would hit the pools of the session to come.
-      await this.#dropped;
+      await this.#keeper.settled;
       this.#connect(connection);
     }
   }
@@ -174,8 +157,7 @@ export class Guest {
       connection.close();
       return;
     }
-    clearTimeout(this.#orphanTimer);
-    this.#orphaned = false;
+    this.#keeper.frontEndCame();
     this.#connectionsTotal += 1;
     this.#log.info({ peerPid: pid }, 'front end connected');
     this.#session = { session, peerPid: pid, ended: this.#run(session, pid) };
@@ -198,7 +180,7 @@ export class Guest {
       deviceFeatures: disk ? DISK_FEATURES : 0n,
       configSpace: () => this.#configSpace(),
       onDeviceEvent: (event) => this.#onDeviceEvent(event),
-      onRingsChange: () => this.#watchStopped(session.running),
+      onRingsChange: () => this.#keeper.ringsChanged(session.running),
       onBackendChannelFailure: (error) =>
         this.#log.warn({ error: (error as Error).message }, 'front end cannot be told of a config change'),
     });
@@ -207,11 +189,10 @@ export class Guest {
 
   async #run(session: Session, peerPid: number): Promise<void> {
     const end = await session.run();
-    clearTimeout(this.#stoppedTimer);
     this.#deviceTotals = addDeviceCounters(this.#deviceTotals, session.counters());
     this.#session = undefined;
     this.#logEnd(end, peerPid);
-    if (!this.#closed) await this.#orphan();
+    if (!this.#closed) await this.#keeper.frontEndLeft();
   }
 
   #logEnd(end: SessionEnd, peerPid: number): void {
@@ -222,28 +203,6 @@ export class Guest {
     this.#frontEndErrorsTotal += 1;
     const level = end.reason === 'service failed' ? 'error' : 'warn';
     this.#log[level]({ peerPid, error: end.error }, `connection closed: ${end.reason}`);
-  }
-
-  async #orphan(): Promise<void> {
-    const { orphanTimeoutMs } = this.#config;
-    if (orphanTimeoutMs === 0) return this.#dropPools('connection closed');
-    this.#keepOrphaned();
-  }
-
-  #keepOrphaned(): void {
-    const { orphanTimeoutMs } = this.#config;
-    this.#orphaned = true;
-    if (orphanTimeoutMs === 0 || orphanTimeoutMs === Number.POSITIVE_INFINITY) return;
-    this.#orphanTimer = setTimeout(() => void this.#dropPools('orphan timeout'), orphanTimeoutMs);
-  }
-
-  #dropPools(reason: string): Promise<void> {
-    const { pages } = this.#store.guestCounters(this.#id);
-    this.#orphaned = false;
-    this.#dropped = this.#store.dropPools(this.#id).then(() => {
-      this.#log.info({ pages, reason }, 'pools dropped');
-    });
-    return this.#dropped;
   }
 
   #onDeviceEvent(event: DeviceEvent): void {
@@ -259,19 +218,6 @@ export class Guest {
       this.#schedulingRefusalSaid = true;
       this.#log.warn({ error: event.reason }, 'worker runs with a higher latency than it asked for');
     }
-  }
-
-  /** (Re)starts the wait for the warning whenever the rings' state changes. */
-  #watchStopped(running: boolean): void {
-    clearTimeout(this.#stoppedTimer);
-    // A disk is there to be kept.
-    if (running || this.#config.disk) return;
-    this.#stoppedTimer = setTimeout(() => {
-      const { pages } = this.#store.guestCounters(this.#id);
-      if (pages > 0)
-        this.#log.warn({ pages, stoppedMs: STOPPED_WARNING_MS }, 'rings stopped for long, pools kept');
-    }, STOPPED_WARNING_MS);
-    this.#stoppedTimer.unref();
   }
 
   #configSpace(): Buffer {
@@ -313,7 +259,7 @@ export class Guest {
     if (this.#session?.session.running && !force) {
       throw new GuestRunningError(`guest ${this.name} is running and would lose its pages`);
     }
-    await this.#dropPools('administrator');
+    await this.#keeper.drop('administrator');
   }
 
   status(): GuestStatus {
@@ -341,7 +287,7 @@ export class Guest {
 
   #state(): GuestState {
     if (this.#session) return this.#session.session.running ? 'running' : 'connected';
-    return this.#orphaned ? 'orphaned' : 'absent';
+    return this.#keeper.orphaned ? 'orphaned' : 'absent';
   }
 
   #deviceCounters(): DeviceCounters | undefined {
@@ -356,11 +302,10 @@ export class Guest {
   /** Stops listening and ends the session once its requests in progress are done. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#orphanTimer);
     this.#listener?.close();
     this.#session?.session.close();
     await this.#session?.ended;
-    await this.#dropped;
+    await this.#keeper.close();
   }
 }
 

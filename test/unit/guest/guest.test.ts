@@ -2,7 +2,8 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { GuestConfig } from '../../../src/config/config.js';
-import { Guest, STOPPED_WARNING_MS } from '../../../src/guest/guest.js';
+import { Guest } from '../../../src/guest/guest.js';
+import { STOPPED_WARNING_MS } from '../../../src/guest/pools-keeper.js';
 import type {
   DeviceOptions,
   FdConnection,
