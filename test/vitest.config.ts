@@ -22,7 +22,8 @@ export default defineConfig({
         test: {
           name: 'quick',
           include: ['test/unit/**/*.test.ts', 'test/style/**/*.test.ts'],
-          testTimeout: 30_000,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },

@@ -16,7 +16,7 @@ export const DESCRIPTOR_BYTES = 16;
 export const REQUEST_BYTES = 40;
 export const RESPONSE_BYTES = 16;
 
-const ANSWER_MS = 30_000;
+const ANSWER_MS = 60_000;
 const FORGE_REGION = 3;
 const FORGE_BYTES = 64 * 1024;
 const UNTOUCHED = 0xee;

@@ -13,7 +13,7 @@ import { expectOk, Guest, type GuestSettings, type Key, PAGE_BYTES } from '../mo
 import { wire } from '../mock/mock.js';
 import { Service } from '../mock/service.js';
 
-const SETTLE_MS = 30_000;
+const SETTLE_MS = 60_000;
 const LOOK_EVERY_MS = 20;
 
 /** A page of content that only this seed has: half of it noise, half of it text-like. */

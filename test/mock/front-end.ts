@@ -41,7 +41,7 @@ export const VERSION = 1;
 export const NEED_REPLY = 8;
 const HEADER_BYTES = 12;
 const EVENT_IDX = 1n << 29n;
-const ANSWER_MS = 30_000;
+const ANSWER_MS = 60_000;
 
 export function u32(...values: number[]): Buffer {
   return Buffer.from(Uint32Array.from(values).buffer);

@@ -19,7 +19,7 @@ import {
 
 export const PAGE_BYTES = 4096;
 const MIB = 1 << 20;
-const ANSWER_MS = 30_000;
+const ANSWER_MS = 60_000;
 
 export interface GuestSettings {
   /** Request queues to start, the control queue not counted. */

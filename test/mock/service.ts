@@ -12,6 +12,8 @@ import { packageRoot } from '../../src/native/load.js';
 
 /** Generous: a loaded machine is no failure of the service. */
 const READY_MS = 60_000;
+/** The service itself gives up long before. */
+const STOP_MS = 60_000;
 
 export interface ServiceSettings {
   memory?: string;
@@ -158,7 +160,7 @@ export class Service {
     if (!this.#exit) {
       const ended = new Promise((resolve) => this.#child.once('exit', resolve));
       this.#child.kill('SIGTERM');
-      const timer = setTimeout(() => this.#child.kill('SIGKILL'), 10_000);
+      const timer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_MS);
       await ended;
       clearTimeout(timer);
     }

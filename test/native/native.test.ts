@@ -8,6 +8,10 @@ import { readdirSync } from 'node:fs';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 
+/** A case takes a minute at most; one that hangs is ended before vitest gives it up, so that what it said is shown. */
+const CASE_MS = 600_000;
+const TEST_MS = CASE_MS + 60_000;
+
 const builds = [
   { title: 'plain', folder: 'build/tests' },
   { title: 'address and undefined-behaviour sanitizers', folder: 'build/address/tests' },
@@ -30,13 +34,15 @@ for (const { title, folder } of builds) {
       const binary = `${folder}/${program}`;
       describe(program, () => {
         for (const name of listCases(binary)) {
-          test(name, async () => {
+          test(name, { timeout: TEST_MS }, async () => {
             const run = await execa(binary, [`--test-case=${asFilter(name)}`, '--no-colors'], {
               reject: false,
               all: true,
+              timeout: CASE_MS,
+              killSignal: 'SIGKILL',
               env: { TSAN_OPTIONS: 'halt_on_error=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
             });
-            expect(run.exitCode, run.all).toBe(0);
+            expect(run.exitCode, run.timedOut ? `not within ${CASE_MS} ms: ${run.all}` : run.all).toBe(0);
             expect(run.all, 'the filter must select a case').toMatch(/test cases:\s+[1-9]/);
           });
         }

@@ -120,7 +120,11 @@ describe('tmemd serve', () => {
       { stdio: ['ignore', 'ignore', 'pipe'] },
     );
     onTestFinished(() => void child.kill('SIGKILL'));
-    await once(child.stderr, 'data');
+    let said = '';
+    for await (const part of child.stderr.iterator({ destroyOnReturn: false })) {
+      said += part;
+      if (said.includes('"msg":"ready"')) break;
+    }
     const closed = once(child.stderr, 'close');
     child.stderr.destroy();
     await closed;

@@ -19,7 +19,7 @@ export function scratchFolder(): string {
 /** Runs the compiled command line to its end. */
 export async function tmemd(args: string[], environment: NodeJS.ProcessEnv = {}) {
   if (!existsSync(main)) throw new Error(`${main} is missing: run \`npm run build\` first`);
-  const run = await execa('node', [main, ...args], { reject: false, env: environment, timeout: 20_000 });
+  const run = await execa('node', [main, ...args], { reject: false, env: environment, timeout: 90_000 });
   return { status: run.exitCode, stdout: run.stdout, stderr: run.stderr };
 }
 
