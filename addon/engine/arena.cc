@@ -17,6 +17,8 @@ namespace tmemd {
 
 namespace {
 
+constexpr uint64_t kHostPageBytes = 4096;
+
 [[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
 [[noreturn]] void closeAndFail(int fd, const char* what) {
@@ -68,9 +70,23 @@ void Arena::openLocked(int fd) {
 void Arena::map() {
   // Nobody can truncate it under us, where the file allows seals.
   fcntl(fd_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-  void* base = mmap(nullptr, sizeBytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd_, 0);
-  if (base == MAP_FAILED) closeAndFail(fd_, "mmap of the arena");
-  base_ = static_cast<std::byte*>(base);
+  // A huge page lies at a multiple of its size in the file and in memory: so one address is
+  // reserved in which both agree.
+  uint64_t room = sizeBytes_ + kHugeBytes;
+  void* reserved = mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) closeAndFail(fd_, "mmap of the arena");
+  std::byte* low = static_cast<std::byte*>(reserved);
+  std::byte* aligned = low + (kHugeBytes - reinterpret_cast<uintptr_t>(low) % kHugeBytes) % kHugeBytes;
+  if (mmap(aligned, sizeBytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd_, 0) == MAP_FAILED) {
+    int error = errno;
+    munmap(reserved, room);
+    errno = error;
+    closeAndFail(fd_, "mmap of the arena");
+  }
+  base_ = aligned;
+  std::byte* end = base_ + (sizeBytes_ + kHostPageBytes - 1) / kHostPageBytes * kHostPageBytes;
+  if (base_ > low) munmap(low, static_cast<size_t>(base_ - low));
+  if (end < low + room) munmap(end, static_cast<size_t>(low + room - end));
   madvise(base_, sizeBytes_, MADV_DONTDUMP);
 }
 
@@ -92,6 +108,14 @@ void Arena::populate(uint64_t offset, uint64_t lengthBytes) {
 #else
   (void)offset, (void)lengthBytes;
 #endif
+}
+
+Arena::HugeResult Arena::makeHuge(uint64_t offset) const {
+  constexpr int kCollapse = 25;  // MADV_COLLAPSE, Linux 6.1; not in every C library's headers
+  if (madvise(at(offset), kHugeBytes, kCollapse) == 0) return HugeResult::kMade;
+  if (errno == EAGAIN) return HugeResult::kBusy;
+  // EBUSY: the limit of a control group.
+  return errno == ENOMEM || errno == EBUSY ? HugeResult::kNoMemory : HugeResult::kCannot;
 }
 
 uint64_t Arena::nextFilled(uint64_t offset) const {

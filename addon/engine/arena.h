@@ -20,6 +20,8 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
+  static constexpr uint64_t kHugeBytes = 2 << 20;
+
   std::byte* at(uint64_t offset) const { return base_ + offset; }
   uint64_t sizeBytes() const { return sizeBytes_; }
 
@@ -27,6 +29,10 @@ class Arena {
   void punch(uint64_t offset, uint64_t lengthBytes);
   // Takes the page faults of a range now.
   void populate(uint64_t offset, uint64_t lengthBytes);
+  // Has a multiple of kHugeBytes, all of it in memory, copied into one huge page; what was
+  // not in memory would be afterwards. Whoever touches it meanwhile waits.
+  enum class HugeResult { kMade, kBusy, kNoMemory, kCannot };
+  HugeResult makeHuge(uint64_t offset) const;
   // Calls visit(begin, end) for the ranges of [begin, end) that may hold anything but
   // zeros. Looking at the others would cost memory.
   template <typename Visit>

@@ -82,6 +82,9 @@ void Settler::run() {
   while (!stop_.load(std::memory_order_relaxed)) {
     bool idle = true;
     while (store_.table.tend()) idle = false;
+    for (Clock::time_point until = Clock::now() + kSliceMs; Clock::now() < until && store_.table.tendHugePages();) {
+      idle = false;
+    }
     uint64_t now = store_.operationsSoFar();
     bool busy = now - operations > kBusyOperations;
     if (now != operations) idle = false;

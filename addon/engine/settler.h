@@ -1,6 +1,7 @@
 // The background thread: makes memory denser when nothing more urgent is going on.
 //
 //   frames      gives freed frames back to the host and touches some ahead of need
+//   huge pages  makes them of what is in use for a while: quicker to address
 //   draining    moves the blocks of sparse spans together, so that whole spans go back
 //   settling    recompresses pages that have not been touched for a while: first LZ4
 //               searched harder (same decoder, quicker gets), later zstd
@@ -13,7 +14,7 @@
 // store to the slot publishes the new block, as a put's would.
 //
 // It works at most kSliceMs in every kTickMs, and not at all in a tick after one
-// that saw more than kBusyOperations; frames are always looked after. When there was
+// that saw more than kBusyOperations; frames and huge pages are always looked after. When there was
 // nothing to do at all it sleeps kIdleTickMs.
 #ifndef TMEMD_ENGINE_SETTLER_H_
 #define TMEMD_ENGINE_SETTLER_H_

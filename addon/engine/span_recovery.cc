@@ -132,10 +132,13 @@ void SpanTable::giveFramesOut(uint32_t frameCount) {
     slot.state.store(static_cast<uint32_t>(SpanKind::kFree), std::memory_order_relaxed);
     if (spares_.size() < kSpareSpans) {
       spares_.push_back(span);
+      huge_->filled(frameOf(span));
     } else {
       clean_.push_back(span);
     }
   }
+  for (SpanNumber span : found_) huge_->filled(frameOf(span));
+  huge_->filledUpTo(fixedBytes());
   // Numbers above start as never used.
   uint64_t used = kSuperblockBytes + (uint64_t{highestUsed_} + 1) * sizeof(SpanSlot);
   arena_.forEachFilled(used, framesAt, [&](uint64_t begin, uint64_t end) {

@@ -49,11 +49,7 @@ SpanTable::SpanTable(uint64_t capacityBytes, uint64_t secret, int fd)
   made.check = Check::ofSuperblock(made);
   made.magic = 0;
   block = made;
-  for (SpanNumber span = 1; span <= kSpareSpans; span++) {
-    slots_[span].frame.store(span - 1, std::memory_order_relaxed);
-    spares_.push_back(span);
-  }
-  highestUsed_ = kSpareSpans;
+  while (spares_.size() < kSpareSpans) spares_.push_back(cleanSpan());
   // release: an arena with the magic word is ready to be recovered.
   std::atomic_ref<uint64_t>(block.magic).store(kArenaMagic, std::memory_order_release);
 }
@@ -65,6 +61,7 @@ void SpanTable::lay() {
   frames_ = arena_.at(kSuperblockBytes + tableBytes(spanCount_));
   budgetFrames_ = spanCount_ - 1 - kSpareSpans;
   dirty_.reserve(kIdleFramesMax + 1);
+  huge_.emplace(arena_, kSuperblockBytes + tableBytes(spanCount_));
 }
 
 uint64_t SpanTable::fixedBytes() const {
@@ -94,11 +91,8 @@ SpanNumber SpanTable::take(SpanKind kind, uint32_t binId, FrameQuota* quota,
     } else if (!warm_.empty()) {
       span = warm_.back();
       warm_.pop_back();
-    } else if (!clean_.empty()) {
-      span = clean_.back();
-      clean_.pop_back();
-    } else if (highestUsed_ + 1 < spanCount_) {
-      span = freshSpan();
+    } else if (!clean_.empty() || highestUsed_ + 1 < spanCount_) {
+      span = cleanSpan();
     } else {
       return 0;  // the last free frame is in tend()'s hands for a moment
     }
@@ -127,11 +121,20 @@ SpanNumber SpanTable::take(SpanKind kind, uint32_t binId, FrameQuota* quota,
   return span;
 }
 
-// A number never used before starts in the frame of that number.
-SpanNumber SpanTable::freshSpan() {
-  SpanNumber span = ++highestUsed_;
-  assert(span < spanCount_);
-  slots_[span].frame.store(span - 1, std::memory_order_relaxed);
+// One that costs nothing yet, but will. A number never used before starts in the frame of
+// that number.
+SpanNumber SpanTable::cleanSpan() {
+  SpanNumber span;
+  if (!clean_.empty()) {
+    span = clean_.back();
+    clean_.pop_back();
+  } else {
+    span = ++highestUsed_;
+    assert(span < spanCount_);
+    slots_[span].frame.store(span - 1, std::memory_order_relaxed);
+    huge_->filledUpTo(fixedBytes());
+  }
+  huge_->filled(frameOf(span));
   return span;
 }
 
@@ -160,6 +163,7 @@ void SpanTable::beginTendingRound() {
   SpinGuard guard(lock_);
   toGiveBack_ = dirtyLeast_;
   dirtyLeast_ = dirty_.size();
+  huge_->beginRound();
 }
 
 void SpanTable::punch(SpanNumber span) {
@@ -169,6 +173,7 @@ void SpanTable::punch(SpanNumber span) {
 void SpanTable::trimIdle(size_t most) {
   while (dirty_.size() + warm_.size() + tending_ > most && !(dirty_.empty() && warm_.empty())) {
     std::vector<SpanNumber>& from = dirty_.empty() ? warm_ : dirty_;
+    huge_->emptied(frameOf(from.back()));
     punch(from.back());
     clean_.push_back(from.back());
     from.pop_back();
@@ -199,18 +204,14 @@ bool SpanTable::tend() {
       warm_.pop_back();
     } else if (warm_.size() + dirty_.size() < target && takenFrames_ + borrowedFrames() + warm_.size() +
                                                                dirty_.size() + 1 < budgetFrames_) {
-      if (clean_.empty()) {
-        toTouch = freshSpan();
-      } else {
-        toTouch = clean_.back();
-        clean_.pop_back();
-      }
+      toTouch = cleanSpan();
     } else {
       toGiveBack_ = 0;
       takenSinceTend_ = 0;
       return false;
     }
     tending_++;
+    if (toPunch) huge_->emptied(frameOf(toPunch));
   }
   if (toPunch) {
     punch(toPunch);
@@ -220,6 +221,22 @@ bool SpanTable::tend() {
   SpinGuard guard(lock_);
   tending_--;
   (toPunch ? clean_ : warm_).push_back(toPunch ? toPunch : toTouch);
+  return true;
+}
+
+bool SpanTable::tendHugePages() {
+  uint32_t region;
+  {
+    SpinGuard guard(lock_);
+    if (!huge_->begin(&region)) return false;
+  }
+  Arena::HugeResult result = huge_->make(region);
+  SpinGuard guard(lock_);
+  if (huge_->finish(region, result)) {
+    for (SpanNumber span : clean_) {
+      if (huge_->reaches(frameOf(span), region)) punch(span);
+    }
+  }
   return true;
 }
 
@@ -308,6 +325,7 @@ SpanTable::Usage SpanTable::usage() const {
   u.takenFrames = takenFrames_;
   u.usedBytes = u.fixedBytes + u.borrowedBytes + u.idleBytes + takenFrames_ * kSpanBytes;
   u.reservedBytes = reservedFrames_ * kSpanBytes;
+  u.hugeBytes = huge_->hugeBytes();
   u.freeFrames = budgetFrames_ - committedFrames_;
   return u;
 }
@@ -318,6 +336,7 @@ const char* SpanTable::checkInvariants() const {
   if (takenFrames_ + borrowedFrames() > committedFrames_) return "frames taken exceed those committed";
   uint64_t neverUsed = spanCount_ - 1 - highestUsed_;
   if (takenFrames_ + clean_.size() + warm_.size() + dirty_.size() + tending_ + neverUsed != budgetFrames_) return "frames are lost";
+  if (huge_->filledFrames() != highestUsed_ - clean_.size()) return "frames that hold memory are miscounted";
   if (spares_.size() != kSpareSpans) return "spare spans are lost";
   return "";
 }

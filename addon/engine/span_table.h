@@ -31,6 +31,7 @@
 
 #include "engine/arena.h"
 #include "engine/check.h"
+#include "engine/huge_pages.h"
 #include "engine/layout.h"
 #include "engine/sync.h"
 
@@ -128,6 +129,9 @@ class SpanTable {
   // Called every second or so: the dirty frames that lay idle since the last call are to be
   // given back. Others come and go with the guest's pages, and would only be missed.
   void beginTendingRound();
+  // Makes one piece of the arena a huge page; false when none is to be made now. Called by
+  // the thread that calls tend().
+  bool tendHugePages();
 
   struct Usage {
     uint64_t capacityBytes;
@@ -137,6 +141,7 @@ class SpanTable {
     uint64_t idleBytes;      // spare and dirty frames
     uint64_t takenFrames;
     uint64_t reservedBytes;
+    uint64_t hugeBytes;      // in huge pages
     uint64_t freeFrames;  // that a plain take could still get
   };
   Usage usage() const;
@@ -164,7 +169,8 @@ class SpanTable {
     std::atomic_ref<uint32_t>(reinterpret_cast<SpanHeader*>(frame)->check).store(0, std::memory_order_release);
   }
   uint64_t borrowedFrames() const { return (borrowedBytes_ + kSpanBytes - 1) / kSpanBytes; }
-  SpanNumber freshSpan();
+  SpanNumber cleanSpan();
+  uint32_t frameOf(SpanNumber span) const { return slots_[span].frame.load(std::memory_order_relaxed); }
   void punch(SpanNumber span);
   void trimIdle(size_t most);
   size_t warmTarget() const;
@@ -181,6 +187,7 @@ class SpanTable {
 
   std::function<void()> wake_;  // set while no page operation runs
   mutable SpinLock lock_;  // guards what follows
+  std::optional<HugePages> huge_;
   std::vector<SpanNumber> clean_;  // besides those above highestUsed_
   std::vector<SpanNumber> warm_;
   std::vector<SpanNumber> dirty_;
