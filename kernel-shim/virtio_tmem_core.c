@@ -45,7 +45,7 @@ MODULE_PARM_DESC(poll_us,
 unsigned int vtmem_load_timeout_s;
 module_param_named(load_timeout_s, vtmem_load_timeout_s, uint, 0644);
 MODULE_PARM_DESC(load_timeout_s,
-		 "seconds after which a load fails, which loses the page (default 0: never)");
+		 "seconds after which a read of the swap device fails, which loses the page (default 0: never)");
 
 static int vtmem_validate(struct virtio_device *vdev)
 {

@@ -15,11 +15,14 @@
  * frontswap's own bitmap decides which pages are ours: a load is only called
  * for a page whose store succeeded. If such a load fails the page is lost and
  * frontswap cannot say so: the kernel goes on to read whatever the swap device
- * has there. All we can do is be loud and kill the task that was to see it.
+ * has there, and takes that for the page; not for the task alone that we could
+ * kill, but for all that share it, and if it was read ahead for a neighbour's. So
+ * such a load is loud and does not return: the page stays locked, and who needs
+ * it waits.
  */
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/sched/signal.h>
+#include <linux/sched.h>
 #include <linux/swapfile.h>
 
 #include "vtmem.h"
@@ -191,19 +194,16 @@ out:
 	return err ? -1 : 0;
 }
 
-/* A page is lost. Nobody may go on with what the swap device has instead. */
-static void vtmem_frontswap_lost(struct vtmem_device *dev, unsigned int type,
-				 pgoff_t offset, int err)
+/* A page is lost. Outside vtmem_srcu; does not return, see above. */
+static void vtmem_frontswap_lost(unsigned int type, pgoff_t offset, int err)
 {
-	pr_err_ratelimited("virtio_tmem: DATA LOSS: page %lu of swap type %u cannot be loaded (%d), killing %s[%d]\n",
+	pr_err_ratelimited("virtio_tmem: DATA LOSS: page %lu of swap type %u cannot be loaded (%d): %s[%d], and who else needs it, waits for ever\n",
 			   offset, type, err, current->comm, current->pid);
-	if (dev)
-		vtmem_count(dev, lost_loads);
-	if (!(current->flags & PF_KTHREAD))
-		send_sig(SIGBUS, current, 1);
+	for (;;)
+		schedule_timeout_uninterruptible(MAX_SCHEDULE_TIMEOUT);
 }
 
-/* Called with the page locked, for a page whose store succeeded. */
+/* Called with the page locked, for a page whose store succeeded. Returns 0. */
 static int vtmem_frontswap_load(unsigned int type, pgoff_t offset,
 				struct page *page)
 {
@@ -218,14 +218,14 @@ static int vtmem_frontswap_load(unsigned int type, pgoff_t offset,
 		vtmem_frontswap_key(&key, type, offset);
 		err = vtmem_get(pool, &key, page);
 	}
-	if (err)
-		vtmem_frontswap_lost(dev, type, offset, err);
-	else
+	if (!err)
 		vtmem_count(pool->dev, loads);
+	else if (dev)
+		vtmem_count(dev, lost_loads);
 	srcu_read_unlock(&vtmem_srcu, srcu);
 	if (err)
-		vtmem_shrink_load_failed();
-	return err ? -1 : 0;
+		vtmem_frontswap_lost(type, offset, err);
+	return 0;
 }
 
 #ifdef VTMEM_LOADS_EXCLUSIVELY

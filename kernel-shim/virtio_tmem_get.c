@@ -4,8 +4,8 @@
  *
  * Some gets need no request: of a page that is certainly not there, of one whose
  * put is not over, of one that came ahead of need. A get of a persistent page
- * must not fail: it waits for as long as it takes (load_timeout_s bounds it for
- * those who want it). One of an ephemeral page waits for nothing but its answer,
+ * must not fail: it waits for as long as it takes (load_timeout_s bounds that for
+ * a disk, which can say that it failed). One of an ephemeral page waits for nothing but its answer,
  * and that not for long.
  */
 #include <linux/highmem.h>

@@ -19,8 +19,7 @@
  * for a while. The rest may be nobody's any more, see virtio_tmem_slots.c. Of
  * several swap areas frontswap_shrink() knows the first only.
  *
- * A load that fails in this thread is the end of it. frontswap would go on with
- * whatever is on the disk and give that to a process we do not know.
+ * A page that is lost is the end of this thread, as of any that loads one.
  */
 #include <linux/frontswap.h>
 #include <linux/kthread.h>
@@ -259,18 +258,4 @@ void vtmem_shrink_drain(struct vtmem_device *dev)
 	shrink.dev = NULL;
 	spin_unlock_bh(&shrink.lock);
 	wait_event_timeout(shrink.wait, !vtmem_is_busy(), ROUND_END_TIMEOUT);
-}
-
-/**
- * vtmem_shrink_load_failed() - a page is lost; do not return if we wanted it
- *
- * Context: outside vtmem_srcu.
- */
-void vtmem_shrink_load_failed(void)
-{
-	if (current != shrink.thread)
-		return;
-	pr_err("virtio_tmem: no pages are brought back any more; who needs the lost page waits for ever\n");
-	for (;;)
-		schedule_timeout_idle(MAX_SCHEDULE_TIMEOUT);
 }

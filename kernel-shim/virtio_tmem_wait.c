@@ -177,11 +177,14 @@ static bool vtmem_rekick(struct vtmem_queue *q)
  * vtmem_load_patience_s() - how long a persistent page is worth waiting for
  * @dev: a device
  *
+ * A disk can fail a read. To frontswap a failure is of no use.
+ *
  * Return: seconds, 0: for ever.
  */
 unsigned int vtmem_load_patience_s(struct vtmem_device *dev)
 {
-	unsigned int limit_s = READ_ONCE(vtmem_load_timeout_s);
+	unsigned int limit_s = dev->swapdev ? READ_ONCE(vtmem_load_timeout_s) :
+					      0;
 
 	if (READ_ONCE(dev->removing))
 		limit_s = min_not_zero(limit_s, REMOVAL_PATIENCE_S);

@@ -12,7 +12,6 @@ struct vtmem_device;
 int vtmem_shrink_start(struct vtmem_device *dev);
 void vtmem_shrink_wake(void);
 void vtmem_shrink_drain(struct vtmem_device *dev);
-void vtmem_shrink_load_failed(void);
 void vtmem_slots_turn_over(void);
 #else
 static inline int vtmem_shrink_start(struct vtmem_device *dev)
@@ -22,7 +21,6 @@ static inline int vtmem_shrink_start(struct vtmem_device *dev)
 
 static inline void vtmem_shrink_wake(void) {}
 static inline void vtmem_shrink_drain(struct vtmem_device *dev) {}
-static inline void vtmem_shrink_load_failed(void) {}
 #endif
 
 #endif /* _VTMEM_SHRINK_H */

@@ -1,5 +1,6 @@
 /** A lab guest that swaps into a service, with somebody who interferes while it does. */
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { makeArtefacts } from '../../kernel-shim/lab/artefacts.js';
 import { makeFileDisk } from '../../kernel-shim/lab/file-disk.js';
 import { GuestReport } from '../../kernel-shim/lab/guest-report.js';
@@ -38,6 +39,18 @@ export interface DrivenGuestOptions {
   hotplug?: boolean;
   /** The phase of the workload it waits before. */
   pause?: string;
+}
+
+/** Polls: what happens in the guest takes as long as it takes. */
+export async function until(
+  what: string,
+  holds: () => Promise<boolean> | boolean,
+  seconds = 120,
+): Promise<void> {
+  for (const end = Date.now() + seconds * 1000; Date.now() < end; await sleep(20)) {
+    if (await holds()) return;
+  }
+  throw new Error(`not within ${seconds} s: ${what}`);
 }
 
 /** Everything but running it. `guest` is its section of the service's configuration. */

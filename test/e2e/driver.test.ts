@@ -1,23 +1,14 @@
 /** What the guest driver does when the service stalls or dies, and when the guest stops, reboots or runs out of luck. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import type { GuestReport } from '../../kernel-shim/lab/guest-report.js';
 import { complaintsIn } from '../../kernel-shim/lab/kernel-log.js';
-import { type DrivenGuest, prepareGuest } from './driven-guest.js';
+import { type DrivenGuest, prepareGuest, until } from './driven-guest.js';
 import { CLEAN_UP_MS } from './lab-machine.js';
 
 const TEST_MS = 600_000;
 let guest: DrivenGuest | undefined;
 
 afterEach(() => guest?.close(), CLEAN_UP_MS);
-
-/** Polls: what happens in the guest takes as long as it takes. */
-async function until(what: string, holds: () => Promise<boolean> | boolean, seconds = 120): Promise<void> {
-  for (const end = Date.now() + seconds * 1000; Date.now() < end; await sleep(20)) {
-    if (await holds()) return;
-  }
-  throw new Error(`not within ${seconds} s: ${what}`);
-}
 
 /** In the midst of it: so many more pages were put. */
 async function untilPut(driven: DrivenGuest, pages: number): Promise<void> {
