@@ -6,10 +6,12 @@ import { packageRoot } from '../../src/native/load.js';
 
 export const checkout = packageRoot();
 
-/** The guest kernels the lab knows, and what makes them: the first two it builds, the others are Debian's. */
+/** The guest kernels the lab knows, and what makes them: those it builds, two with the driver in them, and Debian's. */
 const kernelScripts = {
   '5.10': 'kernel.sh',
   '5.10-debug': 'kernel.sh',
+  '5.10-in-tree': 'in-tree-kernel.sh',
+  '6.1-in-tree': 'in-tree-kernel.sh',
   '6.1': 'stock-kernel.sh',
   '6.1-generic': 'stock-kernel.sh',
   '6.12': 'stock-kernel.sh',
@@ -26,7 +28,7 @@ export interface OwnKernel {
 }
 
 export interface Artefacts {
-  /** Folder with bzImage and the tree modules are built against. */
+  /** Folder with bzImage and, unless the driver is in it, the tree modules are built against. */
   kernelFolder: string;
   initramfsPath: string;
   /** Program and first arguments. */
@@ -44,7 +46,7 @@ export class KernelUnavailable extends Error {}
 
 /** What these end with when a kernel's packages cannot be fetched. */
 const exitUnavailable = 3;
-const fetchKernels = ['stock-kernel.sh', 'source-tree.sh'];
+const fetchKernels = ['stock-kernel.sh', 'source-tree.sh', 'in-tree-kernel.sh'];
 
 /** Runs a script of the lab; its progress goes to our stderr. Resolves to the lines it printed. */
 async function script(name: string, args: string[], signal: AbortSignal): Promise<string[]> {
@@ -71,7 +73,7 @@ export async function diskTools(signal: AbortSignal): Promise<string> {
   return path;
 }
 
-/** A kernel's source tree to put the driver into; not to be written to: a copy is. */
+/** A kernel's source tree to put the driver into, built; not to be written to: a copy is. */
 export async function sourceTree(version: string, signal: AbortSignal): Promise<string> {
   const [path = ''] = await script('source-tree.sh', [version], signal);
   return path;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # initramfs.sh KERNEL-FOLDER: prints the path of the guest's initramfs, made first when it is not there: busybox, init,
-# the workloads with their corpus, and the driver built against that kernel's tree.
+# the workloads with their corpus, and the driver built against that kernel's tree, unless the kernel has it in it.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/artefact.sh"
 . "$lab/debian.sh"
@@ -40,7 +40,7 @@ make_initramfs() {
   if [ -d "$kernel/modules" ]; then cp "$kernel"/modules/* "$root/modules/"; fi
   # One of the lab's own, which has no modules, is booted by another in a stress test.
   if [ ! -d "$kernel/modules" ]; then cp "$kernel/bzImage" "$root/bzImage"; fi
-  cp "$module"/*.ko "$root/modules/"
+  if [ -n "$module" ]; then cp "$module"/*.ko "$root/modules/"; fi
   (cd "$root" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible | gzip -n -1) \
     >"$folder/initramfs.gz"
   rm -rf "$root"
@@ -50,7 +50,10 @@ kernel=$1
 busybox=$(artefact busybox "$(hash_of trixie busybox-static)" make_busybox)
 mapfile -t sources < <(find "$driver" -maxdepth 1 -name '*.[ch]' -o -name Kbuild | LC_ALL=C sort)
 mapfile -t headers < <(find "$driver/include" -name '*.h' | LC_ALL=C sort)
-module=$(artefact module "$(hash_of "$kernel" "${sources[@]}" "${headers[@]}")" make_module "$kernel")
+module=
+if [ -d "$kernel/build" ]; then
+  module=$(artefact module "$(hash_of "$kernel" "${sources[@]}" "${headers[@]}")" make_module "$kernel")
+fi
 initramfs=$(artefact initramfs \
   "$(hash_of "$kernel" "$busybox" "$module" \
     "$lab"/{initramfs.sh,init,counters,disk_check,takeover_check,stress,swap_on.c,kexec.c} "$lab"/workload/*)" \

@@ -9,27 +9,7 @@
 # source, `make tinyconfig` and kernel-5.10.config. A variant adds the lines of its own kernel-VERSION-VARIANT.config.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/artefact.sh"
-. "$lab/debian.sh"
-
-check_configuration() {
-  local line
-  while read -r line; do
-    case $line in
-      CONFIG_* | '# CONFIG_'*) grep -qxF -- "$line" .config || {
-        echo "the kernel's configuration does not take: $line"
-        return 1
-      } ;;
-    esac
-  done <"$1"
-}
-
-# make_corpus FILE: text in its first half, machine code in its second.
-make_corpus() {
-  local half_bytes=$((4 * 1024 * 1024))
-  find mm kernel fs/ext4 fs/xfs fs/btrfs -name '*.c' -print0 | LC_ALL=C sort -z | xargs -0 cat >"$1"
-  truncate -s $half_bytes "$1"
-  head -c $half_bytes vmlinux >>"$1"
-}
+. "$lab/kernel-source.sh"
 
 # What no module build reads goes: it is nine tenths of the tree.
 prune_tree() {
@@ -42,18 +22,12 @@ prune_tree() {
 
 # make_kernel FOLDER VERSION CONFIG...
 make_kernel() {
-  local folder=$1 version=$2 config
+  local folder=$1 version=$2
   shift 2
-  debian_unpack "$folder/package" bullseye "linux-source-$version"
-  mkdir "$folder/build"
-  tar -xf "$folder/package/usr/src/linux-source-$version.tar.xz" --strip-components=1 -C "$folder/build"
-  rm -rf "$folder/package"
+  unpack_source "$folder/build" "$version"
   cd "$folder/build"
   export KBUILD_BUILD_USER=tmemd KBUILD_BUILD_HOST=lab LC_ALL=C
-  make tinyconfig
-  cat "$@" >>.config
-  make olddefconfig
-  for config; do check_configuration "$config"; done
+  configure "$@"
   make -j"$(nproc)" bzImage modules
   cp arch/x86/boot/bzImage "$folder/bzImage"
   make_corpus "$folder/corpus"
@@ -67,5 +41,5 @@ configs=("$lab/kernel-$version.config")
 for config in "${configs[@]}"; do
   [ -f "$config" ] || die "no such guest kernel: $kernel"
 done
-artefact "kernel-$kernel" "$(hash_of "$lab/kernel.sh" "${configs[@]}" "$(gcc -dumpfullversion)")" \
+artefact "kernel-$kernel" "$(hash_of "$lab"/kernel{,-source}.sh "${configs[@]}" "$(gcc -dumpfullversion)")" \
   make_kernel "$version" "${configs[@]}"

@@ -23,6 +23,7 @@ const runs: { kernel: Kernel; personality: LabOptions['personality'] }[] = [
   { kernel: '5.10', personality: 'tmem' },
   { kernel: '6.1', personality: 'tmem' },
   { kernel: '6.1-generic', personality: 'tmem' },
+  { kernel: '6.1-in-tree', personality: 'tmem' },
   { kernel: '6.12', personality: 'tmem' },
   { kernel: '7.x', personality: 'tmem' },
   { kernel: '6.12', personality: 'blk' },

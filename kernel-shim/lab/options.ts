@@ -46,7 +46,13 @@ const workloadPerGuestMemory: Record<Job, number> = { swap: 2.5, files: 2, cpu: 
 const serviceDefaultMemory = '1GiB';
 
 /** Kernels of the lab on which the driver is to use frontswap where nothing else is asked for. */
-const frontswapKernels: readonly LabOptions['kernel'][] = ['5.10', '5.10-debug', '6.1-generic'];
+const frontswapKernels: readonly LabOptions['kernel'][] = [
+  '5.10',
+  '5.10-debug',
+  '5.10-in-tree',
+  '6.1-in-tree',
+  '6.1-generic',
+];
 
 /** How the guest's driver is to take part in swapping; absent: as it chooses. */
 export function frontEnd({ frontEnd, kernel }: LabOptions): FrontEnd | undefined {
