@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 namespace tmemd {
 
@@ -74,9 +76,19 @@ SpanNumber SpanTable::take(SpanKind kind, uint32_t binId, FrameQuota* quota,
   bool mustZero = false;
   bool wake = false;
   {
-    SpinGuard guard(lock_);
-    bool backed = quota && quota->heldFrames < quota->reservedFrames;
-    if (!backed && committedFrames_ + 1 > budgetFrames_) return 0;
+    std::unique_lock<SpinLock> guard(lock_);
+    bool backed;
+    for (;;) {
+      backed = quota && quota->heldFrames < quota->reservedFrames;
+      if (!backed && committedFrames_ + 1 > budgetFrames_) return 0;
+      if (!dirty_.empty() || !warm_.empty() || framesWithMemory() < budgetFrames_) break;
+      // The last of them is in tend()'s hands for a moment.
+      if (!backed) return 0;
+      guard.unlock();
+      // No yield: tend() is called at the lowest priority.
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+      guard.lock();
+    }
     if (!dirty_.empty()) {
       size_t best = dirty_.size() - 1;
       for (size_t i = dirty_.size() - std::min(dirty_.size(), kIdleFramesMax); i < dirty_.size(); i++) {
@@ -91,10 +103,8 @@ SpanNumber SpanTable::take(SpanKind kind, uint32_t binId, FrameQuota* quota,
     } else if (!warm_.empty()) {
       span = warm_.back();
       warm_.pop_back();
-    } else if (!clean_.empty() || highestUsed_ + 1 < spanCount_) {
-      span = cleanSpan();
     } else {
-      return 0;  // the last free frame is in tend()'s hands for a moment
+      span = cleanSpan();
     }
     takenSinceTend_++;
     wake = wake_ && !wakeCalled_ && dirty_.size() + warm_.size() <= warmTarget() / 2;
@@ -202,8 +212,7 @@ bool SpanTable::tend() {
     } else if (warm_.size() > target) {
       toPunch = warm_.back();
       warm_.pop_back();
-    } else if (warm_.size() + dirty_.size() < target && takenFrames_ + borrowedFrames() + warm_.size() +
-                                                               dirty_.size() + 1 < budgetFrames_) {
+    } else if (warm_.size() + dirty_.size() < target && framesWithMemory() + 1 < budgetFrames_) {
       toTouch = cleanSpan();
     } else {
       toGiveBack_ = 0;
@@ -211,7 +220,10 @@ bool SpanTable::tend() {
       return false;
     }
     tending_++;
-    if (toPunch) huge_->emptied(frameOf(toPunch));
+    if (toPunch) {
+      huge_->emptied(frameOf(toPunch));
+      punching_++;
+    }
   }
   if (toPunch) {
     punch(toPunch);
@@ -220,6 +232,7 @@ bool SpanTable::tend() {
   }
   SpinGuard guard(lock_);
   tending_--;
+  if (toPunch) punching_--;
   (toPunch ? clean_ : warm_).push_back(toPunch ? toPunch : toTouch);
   return true;
 }
@@ -261,6 +274,7 @@ bool SpanTable::borrow(uint64_t bytesWanted) {
   uint64_t before = borrowedFrames();
   uint64_t after = (borrowedBytes_ + bytesWanted + kSpanBytes - 1) / kSpanBytes;
   if (committedFrames_ + (after - before) > budgetFrames_) return false;
+  if (takenFrames_ + after + tending_ > budgetFrames_) return false;
   committedFrames_ += after - before;
   borrowedBytes_ += bytesWanted;
   // A borrowed frame must not cost memory of its own. No more than that is done here:
@@ -334,9 +348,10 @@ const char* SpanTable::checkInvariants() const {
   SpinGuard guard(lock_);
   if (committedFrames_ > budgetFrames_) return "frames committed exceed the budget";
   if (takenFrames_ + borrowedFrames() > committedFrames_) return "frames taken exceed those committed";
+  if (framesWithMemory() > budgetFrames_) return "frames that hold memory exceed the budget";
   uint64_t neverUsed = spanCount_ - 1 - highestUsed_;
   if (takenFrames_ + clean_.size() + warm_.size() + dirty_.size() + tending_ + neverUsed != budgetFrames_) return "frames are lost";
-  if (huge_->filledFrames() != highestUsed_ - clean_.size()) return "frames that hold memory are miscounted";
+  if (huge_->filledFrames() + clean_.size() + punching_ != highestUsed_) return "frames that hold memory are miscounted";
   if (spares_.size() != kSpareSpans) return "spare spans are lost";
   return "";
 }

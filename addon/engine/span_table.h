@@ -169,6 +169,10 @@ class SpanTable {
     std::atomic_ref<uint32_t>(reinterpret_cast<SpanHeader*>(frame)->check).store(0, std::memory_order_release);
   }
   uint64_t borrowedFrames() const { return (borrowedBytes_ + kSpanBytes - 1) / kSpanBytes; }
+  // Those that tables outside the arena cost, too. At most the budget, whatever tend() is about.
+  uint64_t framesWithMemory() const {
+    return takenFrames_ + borrowedFrames() + warm_.size() + dirty_.size() + tending_;
+  }
   SpanNumber cleanSpan();
   uint32_t frameOf(SpanNumber span) const { return slots_[span].frame.load(std::memory_order_relaxed); }
   void punch(SpanNumber span);
@@ -192,6 +196,7 @@ class SpanTable {
   std::vector<SpanNumber> warm_;
   std::vector<SpanNumber> dirty_;
   uint64_t tending_ = 0;        // frames tend() has in hand
+  uint64_t punching_ = 0;       // of these, those it gives back
   uint64_t takenSinceTend_ = 0;
   bool wakeCalled_ = false;     // and tend() has not been at work since
   size_t dirtyLeast_ = 0;       // since the round began

@@ -1,0 +1,91 @@
+// The span table while its background works: what frames cost stays within the capacity, and
+// a frame set aside is had at once.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include "engine/span_table.h"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace tmemd;
+
+namespace {
+
+constexpr uint64_t kCapacityBytes = 2 << 20;
+
+// Threads that tend a table all the time.
+class Tenders {
+ public:
+  explicit Tenders(SpanTable& table) {
+    table.setTended([] {});
+    for (int i = 0; i < 2; i++) {
+      threads_.emplace_back([this, &table] {
+        while (!stop_) {
+          table.beginTendingRound();
+          table.tend();
+        }
+      });
+    }
+  }
+  ~Tenders() {
+    stop_ = true;
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace
+
+TEST_CASE("a table that is full to the last frame holds no more memory than it may while it is tended") {
+  SpanTable table(kCapacityBytes, 1, -1);
+  // Tables outside the arena take the memory of frames, but leave the frames.
+  REQUIRE(table.borrow(8 * kSpanBytes));
+  Tenders tenders(table);
+  std::mt19937_64 random(1);
+  std::vector<SpanNumber> held;
+  uint64_t full = 0;
+  for (int step = 0; step < 60000; step++) {
+    if (random() % 4 != 0) {
+      SpanNumber span = table.take(SpanKind::kShared, 1, nullptr);
+      if (span) held.push_back(span);
+      full += span == 0;
+    } else if (!held.empty()) {
+      table.release(held.back(), nullptr);
+      held.pop_back();
+    }
+    SpanTable::Usage usage = table.usage();
+    REQUIRE(usage.usedBytes <= usage.capacityBytes);
+    REQUIRE(std::string(table.checkInvariants()) == "");
+  }
+  CHECK(full > 0);
+}
+
+TEST_CASE("a frame set aside is had whatever others hold and the background is about") {
+  SpanTable table(kCapacityBytes, 1, -1);
+  FrameQuota quota;
+  constexpr uint64_t kAside = 4;
+  REQUIRE(table.reserve(quota, kAside));
+  Tenders tenders(table);
+  std::vector<SpanNumber> others;
+  for (int round = 0; round < 10000; round++) {
+    while (SpanNumber span = table.take(SpanKind::kShared, 1, nullptr)) others.push_back(span);
+    std::vector<SpanNumber> aside;
+    for (uint64_t i = 0; i < kAside; i++) {
+      aside.push_back(table.take(SpanKind::kReserve, 2, &quota));
+      REQUIRE(aside.back() != 0);
+      REQUIRE(std::string(table.checkInvariants()) == "");
+    }
+    for (SpanNumber span : aside) table.release(span, &quota);
+    for (int i = 0; i < 6; i++) {
+      table.release(others.back(), nullptr);
+      others.pop_back();
+    }
+  }
+}
