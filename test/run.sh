@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All tests: `npm test`, or `npm test -- FILTER...` for the files whose path contains one of the filters.
-# The set-up before it has built the addon and the TypeScript; here the instrumented native tests are built,
-# then vitest runs every suite and prints the closing line.
+# The set-up before it has built the addon and the TypeScript; here the instrumented native tests are built and, for all
+# tests, what the guests boot is made; then vitest runs every suite and prints the closing line.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,6 +14,9 @@ for sanitizer in address thread; do
   }
 done
 
-# Coverage is of the whole; a filtered run goes without.
-if [ $# -eq 0 ]; then set -- --coverage; fi
+# Of a filtered run's tests each makes what it needs. Coverage is of the whole; a filtered run goes without.
+if [ $# -eq 0 ]; then
+  timeout 3600 node dist/kernel-shim/lab/make-all.js || echo "tests go on without all of what guests boot" >&2
+  set -- --coverage
+fi
 exec npx vitest run --config test/vitest.config.ts "$@"

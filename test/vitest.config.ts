@@ -9,6 +9,8 @@ const root = new URL('..', import.meta.url).pathname;
 export default defineConfig({
   root,
   test: {
+    // For a worker to end once its file is done: on a busy machine that takes its time.
+    teardownTimeout: 120_000,
     reporters: ['default', new URL('./closing-line.ts', import.meta.url).pathname],
     coverage: {
       provider: 'v8',

@@ -39,7 +39,8 @@ artefact() {
     if [ ! -d "$folder" ]; then
       say "making $name (log: $cache/$name.log)"
       find "$cache" -maxdepth 1 \( -name "$name-*" -o -name ".$name.*" \) -mtime +30 -exec rm -rf {} +
-      rm -rf "$cache/.$name".*
+      # What a killed run left; a child of its that lives on may still write there.
+      rm -rf "$cache/.$name".* || true
       temporary=$(mktemp -d "$cache/.$name.XXXXXX")
       chmod 755 "$temporary"
       # Not as a condition: bash would go on after a command of BUILD that fails.

