@@ -10,8 +10,8 @@
 import { writeSync } from 'node:fs';
 import type { Reporter, SerializedError, TestCase, TestModule } from 'vitest/node';
 
-/** The longest limit of a test is 15 minutes, its hooks' five. */
-const SILENCE_MS = 25 * 60_000;
+/** The longest limit of a test is 40 minutes. */
+const SILENCE_MS = 45 * 60_000;
 
 export default class ClosingLine implements Reporter {
   #last = 'the start';

@@ -16,7 +16,7 @@ done
 
 # Of a filtered run's tests each makes what it needs. Coverage is of the whole; a filtered run goes without.
 if [ $# -eq 0 ]; then
-  timeout 3600 node dist/kernel-shim/lab/make-all.js || echo "tests go on without all of what guests boot" >&2
+  timeout 2700 node dist/kernel-shim/lab/make-all.js || echo "tests go on without all of what guests boot" >&2
   set -- --coverage
 fi
 exec npx vitest run --config test/vitest.config.ts "$@"

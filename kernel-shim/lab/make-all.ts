@@ -1,5 +1,5 @@
 /**
- * Makes everything of the lab that takes long, so that no test's time limit has to hold for it as well: an hour on a
+ * Makes everything of the lab that takes long, so that no test's time limit has to hold for it as well: half an hour or more on a
  * fresh machine, two seconds with all of it there. What cannot be made is left to the tests that need it to tell.
  */
 import { diskTools, kernels, makeArtefacts, oldQemuCommand, sourceTree } from './artefacts.js';
