@@ -52,9 +52,9 @@ export async function runKernels(
   return outcomes;
 }
 
-/** Which of the runs it was, where there is no guest to say so. */
+/** Which of the runs it was. */
 const runName = ({ kernel, personality }: KernelOutcome): string =>
-  personality === 'blk' ? `${kernel}, its own disk driver` : kernel;
+  personality === 'blk' ? `${kernel} --personality blk` : kernel;
 
 function verdict({ objections, skipped }: KernelOutcome): 'passed' | 'failed' | 'skipped' {
   if (skipped !== undefined) return 'skipped';
@@ -63,8 +63,9 @@ function verdict({ objections, skipped }: KernelOutcome): 'passed' | 'failed' | 
 
 function row(outcome: KernelOutcome): string[] {
   const { result, personality } = outcome;
-  if (result === undefined) return [runName(outcome), '', '', '', '', '', '', '', verdict(outcome)];
+  if (result === undefined) return [runName(outcome), ...Array<string>(8).fill(''), verdict(outcome)];
   return [
+    runName(outcome),
     result.release,
     personality === 'blk' ? 'its own disk driver' : result.front_end,
     count(result.pages_checked),
@@ -82,6 +83,7 @@ export function formatKernels(outcomes: readonly KernelOutcome[]): string {
   const table = new Table({
     ...plain,
     head: [
+      '--kernel',
       'Linux',
       'swaps through',
       'pages checked',
@@ -92,7 +94,7 @@ export function formatKernels(outcomes: readonly KernelOutcome[]): string {
       'seconds',
       'outcome',
     ],
-    colAligns: ['left', 'left', 'right', 'right', 'right', 'right', 'right', 'right', 'left'],
+    colAligns: ['left', 'left', 'left', 'right', 'right', 'right', 'right', 'right', 'right', 'left'],
   });
   for (const outcome of outcomes) table.push(row(outcome));
   const reasons = outcomes.flatMap((outcome) =>
