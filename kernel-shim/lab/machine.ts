@@ -46,10 +46,12 @@ export async function runGuest(run: GuestRun): Promise<void> {
     cancelSignal: run.signal,
   });
   let ended = false;
+  let guestFailure: string | undefined;
   let failure: unknown;
   const conversation = (async () => {
     for await (const line of channel.lines()) {
       if (line.startsWith('done')) ended = true;
+      if (line.startsWith('failed ')) guestFailure = line.slice('failed '.length);
       await run.onLine(line);
       if (waitsForUs.test(line)) channel.goOn();
     }
@@ -70,6 +72,7 @@ export async function runGuest(run: GuestRun): Promise<void> {
     const reason = result.stderr.trim().split('\n')[0] || result.shortMessage || 'unknown reason';
     throw new Error(`QEMU failed: ${reason}`);
   }
+  if (guestFailure !== undefined) throw new Error(`the guest could not do its work: ${guestFailure}`);
   if (run.mode !== 'shell' && run.mode !== 'probe' && !ended) {
     throw new Error(`the guest stopped before it was done${await consoleTail(run.consolePath)}`);
   }
