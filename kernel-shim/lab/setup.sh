@@ -47,7 +47,17 @@ install_packages() {
   fi
   say "installing Debian packages: ${missing[*]}"
   local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q -o DPkg::Lock::Timeout=300)
-  "${apt[@]}" update >&2 || say "apt-get update failed; going on with the package lists that are there"
+  # Its lock timeout does not hold for the lists: a machine that has just started may be updating them itself.
+  local said waited
+  for ((waited = 0; ; waited += 10)); do
+    said=$("${apt[@]}" update 2>&1) && break
+    printf '%s\n' "$said" >&2
+    if [[ $said != *'Unable to lock directory'* ]] || [ $waited -ge 300 ]; then
+      say "apt-get update failed; going on with the package lists that are there"
+      break
+    fi
+    sleep 10
+  done
   "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >&2 ||
     die "apt-get could not install ${missing[*]}"
 }
