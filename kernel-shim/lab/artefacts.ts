@@ -6,11 +6,10 @@ import { packageRoot } from '../../src/native/load.js';
 
 export const checkout = packageRoot();
 
-/** The guest kernels the lab knows, and what makes them: those it builds, two with the driver in them, and Debian's. */
+/** The guest kernels the lab knows, and what makes them: those it builds, one with the driver in it, and Debian's. */
 const kernelScripts = {
   '5.10': 'kernel.sh',
   '5.10-debug': 'kernel.sh',
-  '5.10-in-tree': 'in-tree-kernel.sh',
   '6.1-in-tree': 'in-tree-kernel.sh',
   '6.1': 'stock-kernel.sh',
   '6.1-generic': 'stock-kernel.sh',

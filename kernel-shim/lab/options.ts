@@ -49,7 +49,6 @@ const serviceDefaultMemory = '1GiB';
 const frontswapKernels: readonly LabOptions['kernel'][] = [
   '5.10',
   '5.10-debug',
-  '5.10-in-tree',
   '6.1-in-tree',
   '6.1-generic',
 ];
