@@ -88,93 +88,6 @@ SpanHeader* Bin::findOpen(uint32_t units) {
   return best;
 }
 
-// Copies the live blocks of a closed span together. False when a reader is in it
-// or no spare is left. The header moves with the frame.
-bool Bin::pack(SpanHeader*& head) {
-  SpanNumber span = head->span;
-  SpanNumber spare = table_.takeSpare();
-  if (!spare) return false;
-  if (!table_.tryExclusive(span)) {
-    table_.returnSpare(spare);
-    return false;
-  }
-  std::byte* from = table_.bytes(span);
-  std::byte* to = table_.bytes(spare);
-  std::memcpy(to, from, sizeof(SpanHeader));
-  SpanHeader* packed = reinterpret_cast<SpanHeader*>(to);
-  uint32_t end = sizeof(SpanHeader) / 8;
-  uint32_t freeHead = 0;
-  packed->blockCount = 0;
-  for (uint32_t i = head->blockCount; i-- > 0;) {
-    Entry e = SpanTable::entryAt(from, i).load(std::memory_order_relaxed);
-    if (entryReferences(e) > 0) {
-      uint32_t units = unitsFor(entryLength(e)) + prefixUnits();
-      // Not memcpy: of a multiple of 8 gcc makes a string instruction, which is slow to start.
-      std::memmove(to + end * 8, from + entryOffsetUnits(e) * 8, units * 8);
-      e = withOffset(e, end);
-      end += units;
-      if (packed->blockCount == 0) packed->blockCount = static_cast<uint16_t>(i + 1);
-    } else {
-      if (packed->blockCount == 0) continue;  // free entries at the end are dropped
-      e = makeEntry(0, freeHead, 1, Codec::kLz4, 0);
-      freeHead = i + 1;
-    }
-    SpanTable::entryAt(to, i).store(e, std::memory_order_relaxed);
-  }
-  packed->freeHead = static_cast<uint16_t>(freeHead);
-  packed->dataEndUnits = static_cast<uint16_t>(end);
-  // The spare held another span's bytes before.
-  std::memset(to + end * 8, 0, tailBytes(*packed));
-  table_.swapFrames(span, spare);
-  table_.endExclusive(span);
-  table_.returnSpare(spare);
-  head = packed;
-  return true;
-}
-
-// Packs a closed span in which `units` then fit, and opens it.
-SpanHeader* Bin::packOne(uint32_t units, bool anyThatFits) {
-  if (kind_ == SpanKind::kEphemeral) {
-    // Newest first, so that packing disturbs the order of age least.
-    constexpr uint32_t kLook = 16;
-    SpanNumber span = last_[0];
-    for (uint32_t i = 0; span && (i < kLook || anyThatFits); i++) {
-      SpanHeader* head = &table_.header(span);
-      span = head->previous;
-      if (freeBytes(*head) < kPackFreeBytes || !fitsPacked(*head, units)) continue;
-      SpanNumber number = head->span;
-      unlink(*head);
-      if (pack(head)) {
-        open(*head);
-        return head;
-      }
-      link(table_.header(number), 0);
-      return nullptr;
-    }
-    return nullptr;
-  }
-  constexpr int kPackTries = 4;
-  int failures = 0;
-  uint32_t from = anyThatFits ? 0 : kPackFreeBytes / (kSpanBytes / kLists);
-  for (uint32_t list = from; list < kLists; list++) {
-    SpanNumber span = first_[list];
-    while (span) {
-      SpanHeader* head = &table_.header(span);
-      span = head->next;
-      if (!fitsPacked(*head, units)) continue;
-      unlink(*head);
-      if (pack(head)) {
-        open(*head);
-        return head;
-      }
-      // Readers are in it, or others have the spares. The next may do; not all are tried.
-      link(*head, static_cast<uint8_t>(list));
-      if (++failures == kPackTries) return nullptr;
-    }
-  }
-  return nullptr;
-}
-
 SpanHeader* Bin::roomFor(uint32_t units) {
   if (SpanHeader* head = findOpen(units)) return head;
   uint64_t closedBytes = spanCount() * kSpanBytes;
@@ -201,6 +114,16 @@ SpanHeader* Bin::takeFresh() {
   SpanHeader& head = table_.header(span);
   open(head);
   return &head;
+}
+
+void Bin::Sums::count(Entry entry, uint32_t units, int64_t sign) {
+  uint64_t by = static_cast<uint64_t>(sign);
+  blocks += by;
+  if (entryCodec(entry) == Codec::kPlain) (entryLength(entry) == 8 ? fillBlocks : rawBlocks) += by;
+  references += by * entryReferences(entry);
+  dataBytes += by * entryLength(entry);
+  extraReferenceBytes += by * (entryReferences(entry) - 1) * entryLength(entry);
+  liveUnits += by * units;
 }
 
 Loc Bin::store(const EncodedPage& page) {
@@ -360,150 +283,6 @@ void Bin::reapIdle() {
       freeIfEmpty(head);
     }
   }
-}
-
-SpanNumber Bin::beginEviction() {
-  SpinGuard guard(lock_);
-  if (!first_[0]) {
-    uint32_t count = 0;
-    while (count < kOpenSpans && open_[count]) count++;
-    if (count == 0) return 0;
-    close(count - 1);
-    if (!first_[0]) return 0;  // it was empty
-  }
-  SpanHeader& head = table_.header(first_[0]);
-  unlink(head);
-  head.list = kBeingEvicted;
-  return head.span;
-}
-
-uint32_t Bin::listVictims(SpanNumber span, std::span<Victim> victims) {
-  SpinGuard guard(lock_);
-  SpanHeader& head = table_.header(span);
-  std::byte* base = table_.bytes(span);
-  uint32_t count = 0;
-  for (uint32_t i = 0; i < head.blockCount && count < victims.size(); i++) {
-    Entry e = SpanTable::entryAt(base, i).load(std::memory_order_relaxed);
-    if (entryReferences(e) == 0) continue;
-    std::byte* at = base + entryOffsetUnits(e) * 8;
-    BackReference owner =
-        std::atomic_ref<BackReference>(*reinterpret_cast<BackReference*>(at)).load(std::memory_order_relaxed);
-    if (owner) victims[count++] = {makeLoc(span, i), owner};
-  }
-  return count;
-}
-
-bool Bin::isStill(const Victim& victim) {
-  SpinGuard guard(lock_);
-  SpanNumber span = spanOf(victim.loc);
-  Entry e = entryOf(victim.loc);
-  if (entryReferences(e) == 0) return false;
-  std::byte* at = table_.bytes(span) + entryOffsetUnits(e) * 8;
-  return std::atomic_ref<BackReference>(*reinterpret_cast<BackReference*>(at)).load(std::memory_order_relaxed) ==
-         victim.owner;
-}
-
-void Bin::endEviction(SpanNumber span) {
-  SpinGuard guard(lock_);
-  SpanHeader& head = table_.header(span);
-  link(head, 0);
-  freeIfEmpty(head);
-}
-
-uint32_t Bin::beginDraining() {
-  SpinGuard guard(lock_);
-  uint64_t heldBytes = spanCount() * kSpanBytes;
-  uint64_t deadBytes = heldBytes - sums_.liveUnits * 8;
-  if (spanCount() <= 2 * kOpenSpans || deadBytes * kDeadShareToDrain < heldBytes) return 0;
-  uint32_t count = 0;
-  for (uint32_t list = kLists - 1; list >= kDrainListMin; list--) {
-    while (SpanNumber span = first_[list]) {
-      if (deadBytes * kDeadShareDrained < heldBytes) return count;
-      SpanHeader& head = table_.header(span);
-      deadBytes -= std::min<uint64_t>(deadBytes, freeBytes(head));
-      unlink(head);
-      link(head, kDraining);
-      freeIfEmpty(head);  // one that a reader was in when it became empty
-      count++;
-    }
-  }
-  return count;
-}
-
-void Bin::endDraining() {
-  SpinGuard guard(lock_);
-  while (SpanNumber span = first_[kDraining]) {
-    SpanHeader& head = table_.header(span);
-    unlink(head);
-    link(head, listFor(head));
-    freeIfEmpty(head);
-  }
-}
-
-bool Bin::isDraining(Loc loc) const {
-  SpinGuard guard(lock_);
-  return table_.header(spanOf(loc)).list == kDraining;
-}
-
-void Bin::Sums::count(Entry entry, uint32_t units, int64_t sign) {
-  uint64_t by = static_cast<uint64_t>(sign);
-  blocks += by;
-  if (entryCodec(entry) == Codec::kPlain) (entryLength(entry) == 8 ? fillBlocks : rawBlocks) += by;
-  references += by * entryReferences(entry);
-  dataBytes += by * entryLength(entry);
-  extraReferenceBytes += by * (entryReferences(entry) - 1) * entryLength(entry);
-  liveUnits += by * units;
-}
-
-Bin::Sums Bin::sums() const {
-  SpinGuard guard(lock_);
-  Sums s = sums_;
-  s.spans = spanCount();
-  return s;
-}
-
-const char* Bin::audit() const {
-  SpinGuard guard(lock_);
-  Sums found;
-  auto visit = [&](SpanNumber span) -> const char* {
-    SpanHeader& head = table_.header(span);
-    if (head.span != span || head.kind != kind_ || head.owner != id_) return "a span's header names another";
-    if (table_.binOf(span) != id_) return "the span table names another bin";
-    uint32_t spanUnits = 0;
-    uint32_t blocks = 0;
-    for (uint32_t i = 0; i < head.blockCount; i++) {
-      Entry e = table_.entry(span, i).load(std::memory_order_relaxed);
-      if (entryReferences(e) == 0) continue;
-      uint32_t units = unitsFor(entryLength(e)) + prefixUnits();
-      if (entryOffsetUnits(e) < sizeof(SpanHeader) / 8 || entryOffsetUnits(e) + units > head.dataEndUnits) {
-        return "a block lies outside its span's data";
-      }
-      found.count(e, units, 1);
-      spanUnits += units;
-      blocks++;
-    }
-    if (spanUnits != head.liveUnits) return "a span's live bytes do not add up";
-    if (blocks != head.liveBlocks) return "a span's live blocks do not add up";
-    found.spans++;
-    return nullptr;
-  };
-  for (SpanNumber span : open_) {
-    if (!span) continue;
-    if (const char* wrong = visit(span)) return wrong;
-  }
-  for (uint32_t list = 0; list <= kDraining; list++) {
-    SpanNumber previous = 0;
-    for (SpanNumber span = first_[list]; span; span = table_.header(span).next) {
-      if (table_.header(span).previous != previous) return "a span list is broken";
-      if (table_.header(span).list != list) return "a span is on a list it does not know";
-      if (const char* wrong = visit(span)) return wrong;
-      previous = span;
-    }
-  }
-  Sums kept = sums_;
-  kept.spans = spanCount();
-  if (!(found == kept) || found.blocks != liveBlocks()) return "a bin's sums do not add up";
-  return nullptr;
 }
 
 }  // namespace tmemd

@@ -80,7 +80,11 @@ uint64_t Store::Impl::flushLeaf(Guest& guest, Pool& pool, PageMap::Shard& shard,
   if (!at.object) return 0;
   at.leaf = shard.findLeaf(at.object, number);
   if (!at.leaf) return 0;
-  Leaf& leaf = shard.leaf(at.leaf);
+  return emptyLeaf(guest, pool, at, from, to);
+}
+
+uint64_t Store::Impl::emptyLeaf(Guest& guest, Pool& pool, const SlotPlace& at, uint32_t from, uint32_t to) {
+  Leaf& leaf = at.shard->leaf(at.leaf);
   std::array<uint32_t, kLeafSlots> values;
   uint32_t count = 0;
   for (uint32_t slot = from; slot < to; slot++) {

@@ -146,6 +146,9 @@ struct Store::Impl {
   void forgetPages(Guest& guest, Pool& pool, const SlotPlace& at, uint64_t count);
   uint64_t flushLeaf(Guest& guest, Pool& pool, PageMap::Shard& shard, uint64_t objectHash, const PageKey& key,
                      uint32_t number, uint32_t from, uint32_t to);
+  // Empties the slots [from, to) of a leaf whose shard is locked, and removes leaf and object
+  // when they become empty. Returns how many held a page.
+  uint64_t emptyLeaf(Guest& guest, Pool& pool, const SlotPlace& at, uint32_t from, uint32_t to);
   uint64_t flushRange(Guest& guest, Pool& pool, const PageKey& key, uint64_t pageCount);
 
   // --- eviction ----------------------------------------------------------------------

@@ -22,14 +22,7 @@ void Store::Impl::dropObject(Guest& guest, Pool& pool, PageMap::Shard& shard, Ce
   uint64_t objectHash = guest.map.hashOf(cell.poolTag - 1, cell.oid);
   // The object goes with its last leaf, a leaf with its last slot.
   for (uint32_t leaves = cell.leafCount; leaves > 0; leaves--) {
-    CellRef leaf = cell.firstLeaf;
-    uint32_t left = shard.leaf(leaf).used;
-    for (uint32_t slot = 0; left > 0; slot++) {
-      uint32_t value = shard.leaf(leaf).slot[slot];
-      if (value == kEmptySlot) continue;
-      clearSlot(guest, pool, {&shard, objectHash, object, leaf, slot, value});
-      left--;
-    }
+    emptyLeaf(guest, pool, {&shard, objectHash, object, cell.firstLeaf, 0, kEmptySlot}, 0, kLeafSlots);
   }
 }
 
