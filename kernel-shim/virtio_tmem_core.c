@@ -14,6 +14,7 @@
 #include "virtio_tmem_trace.h"
 
 #include <linux/err.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/suspend.h>
@@ -154,7 +155,7 @@ static void vtmem_free(struct vtmem_device *dev)
 	for (i = 0; dev->queues && i < VTMEM_MAX_QUEUES; i++)
 		if (dev->queues[i].requests)
 			vtmem_queue_free(&dev->queues[i]);
-	kfree(dev->queues);
+	kvfree(dev->queues);
 	free_percpu(dev->stats);
 	kfree(dev);
 }
@@ -172,8 +173,9 @@ static struct vtmem_device *vtmem_alloc(struct virtio_device *vdev)
 	INIT_WORK(&dev->config_work, vtmem_config_work);
 	dev->pm_notifier.notifier_call = vtmem_pm_notify;
 	dev->stats = alloc_percpu(struct vtmem_stats);
-	dev->queues = kcalloc(VTMEM_MAX_QUEUES, sizeof(*dev->queues),
-			      GFP_KERNEL);
+	/* A guest that needs us may have no such piece of memory. */
+	dev->queues = kvcalloc(VTMEM_MAX_QUEUES, sizeof(*dev->queues),
+			       GFP_KERNEL);
 	if (!dev->stats || !dev->queues) {
 		vtmem_free(dev);
 		return NULL;

@@ -96,7 +96,7 @@ int vtmem_queue_init(struct vtmem_queue *q, struct vtmem_device *dev,
 	snprintf(q->name, sizeof(q->name), index ? "request.%u" : "control",
 		 index);
 
-	q->requests = kcalloc(nr, sizeof(*q->requests), GFP_KERNEL);
+	q->requests = kvcalloc(nr, sizeof(*q->requests), GFP_KERNEL);
 	q->wires = kcalloc(nr, sizeof(*q->wires), GFP_KERNEL);
 	if (!q->requests || !q->wires) {
 		vtmem_queue_free(q);
@@ -133,7 +133,7 @@ void vtmem_queue_free(struct vtmem_queue *q)
 		if (q->requests[i].own_page)
 			__free_pages(q->requests[i].own_page,
 				     vtmem_slot_order(&q->requests[i]));
-	kfree(q->requests);
+	kvfree(q->requests);
 	kfree(q->wires);
 	q->requests = NULL;
 	q->wires = NULL;
