@@ -57,11 +57,13 @@ Disk::Result Disk::write(uint64_t offset, uint64_t sizeBytes, SegmentCursor from
   while (sizeBytes > 0) {
     const Piece piece = pieceAt(offset, sizeBytes);
     if (!piece.whole() && !staged(stage(piece.page))) return Result::kFailed;
-    from.read(context_.page() + piece.offset, piece.sizeBytes);
+    const uint32_t pageCount = piece.whole() ? togetherAt(piece.page, sizeBytes) : 1;
+    const size_t bytes = piece.whole() ? pageCount * kPageBytes : piece.sizeBytes;
+    from.read(context_.page() + piece.offset, bytes);
     if (memory.lost()) return Result::kMemoryLost;
-    if (put(piece.page) != Status::kOk) return Result::kFailed;
-    offset += piece.sizeBytes;
-    sizeBytes -= piece.sizeBytes;
+    if (put(piece.page, pageCount) != Status::kOk) return Result::kFailed;
+    offset += bytes;
+    sizeBytes -= bytes;
   }
   return Result::kDone;
 }
@@ -102,14 +104,21 @@ Status Disk::stage(uint64_t page) {
   return op.status;
 }
 
-Status Disk::put(uint64_t page) { return store_.put(context_, guest_, keyOf(page)); }
+uint32_t Disk::togetherAt(uint64_t page, uint64_t leftBytes) {
+  return static_cast<uint32_t>(
+      std::min({uint64_t{kPutPagesMax}, leftBytes / kPageBytes, kObjectPages - page % kObjectPages}));
+}
+
+Status Disk::put(uint64_t page, uint32_t pageCount) {
+  return store_.put(context_, guest_, keyOf(page), pageCount).status;
+}
 
 Disk::Result Disk::zeroPiece(const Piece& piece) {
   const Status status = stage(piece.page);
   if (status == Status::kMiss) return Result::kDone;
   if (status != Status::kOk) return Result::kFailed;
   memset(context_.page() + piece.offset, 0, piece.sizeBytes);
-  return put(piece.page) == Status::kOk ? Result::kDone : Result::kFailed;
+  return put(piece.page, 1) == Status::kOk ? Result::kDone : Result::kFailed;
 }
 
 Disk::Result Disk::forget(uint64_t firstPage, uint64_t endPage) {

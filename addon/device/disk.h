@@ -68,7 +68,9 @@ class Disk {
   // Into the staging page: the page as it is, or zeros and kMiss for one that is not there.
   Status stage(uint64_t page);
   static bool staged(Status status) { return status == Status::kOk || status == Status::kMiss; }
-  Status put(uint64_t page);
+  // How many whole pages from `page` on one put takes.
+  static uint32_t togetherAt(uint64_t page, uint64_t leftBytes);
+  Status put(uint64_t page, uint32_t pageCount);
   Result zeroPiece(const Piece& piece);
   Result forget(uint64_t firstPage, uint64_t endPage);
 

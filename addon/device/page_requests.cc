@@ -1,6 +1,8 @@
 // From a chain to the store and back, one page request or one batch of gets at a time.
 #include "device/page_requests.h"
 
+#include <algorithm>
+
 namespace tmemd {
 
 PageRequests::PageRequests(Store& store, GuestId guest, WorkerContext& context, uint32_t maxPagesPerRequest,
@@ -91,23 +93,22 @@ bool PageRequests::put(const Queue& queue, const GuestMemory& memory, const Requ
   SegmentCursor data(chain.readable);
   data.skip(kRequestBytes);
   PageKey key = request.key();
-  for (uint32_t page = 0; page < request.pageCount; ++page, ++key.index) {
-    data.read(context_.page(), kPageBytes);
+  while (response.status == Status::kOk && response.donePages < request.pageCount) {
+    const uint32_t count = std::min(request.pageCount - response.donePages, kPutPagesMax);
+    data.read(context_.page(), count * kPageBytes);
     if (memory.lost()) return false;
-    // The next request's page travels while this one is compressed.
-    if (page + 1 == request.pageCount) queue.vring.prefetchAhead(memory);
-    response.status = store_.put(context_, guest_, key);
-    if (response.status == Status::kOk) {
-      ++response.donePages;
-      continue;
-    }
-    // What stops here leaves nothing under the keys that were not reached.
-    const uint32_t left = request.pageCount - page - 1;
-    if (response.status == Status::kRefused && left != 0) {
-      ++key.index;
-      store_.flush(context_, guest_, key, left);
-    }
-    break;
+    // The next request's page travels while these are compressed.
+    if (response.donePages + count == request.pageCount) queue.vring.prefetchAhead(memory);
+    const Store::PutResult result = store_.put(context_, guest_, key, count);
+    response.status = result.status;
+    response.donePages += result.donePages;
+    key.index += result.donePages;
+  }
+  // What stops at a page leaves nothing under the keys that were not reached.
+  const uint32_t left = request.pageCount - response.donePages;
+  if (response.status == Status::kRefused && left > 1) {
+    ++key.index;
+    store_.flush(context_, guest_, key, left - 1);
   }
   return true;
 }

@@ -100,16 +100,16 @@ std::optional<EncodedPage> SettlingEncoder::encode(const PageHash& hash, const s
   return EncodedPage{lz4_, best, Codec::kLz4Settled, hash.stored(lz4_, best, Codec::kLz4Settled)};
 }
 
-EncodedPage encodePage(CodecScratch& scratch, const PageHash& hash, uint64_t pageHash) {
+EncodedPage encodePage(CodecScratch& scratch, const PageHash& hash, const std::byte* page, uint64_t pageHash) {
   bool afterRaw = std::exchange(scratch.storedRaw, false);
-  if (!looksIncompressible(scratch.page, afterRaw)) {
-    uint32_t lengthBytes = scratch.lz4.encode(scratch.page, scratch.encoded);
+  if (!looksIncompressible(page, afterRaw)) {
+    uint32_t lengthBytes = scratch.lz4.encode(page, scratch.encoded);
     if (lengthBytes > 0 && lengthBytes <= kWorthLz4Bytes) {
       return {scratch.encoded, lengthBytes, Codec::kLz4, hash.stored(scratch.encoded, lengthBytes, Codec::kLz4)};
     }
   }
   scratch.storedRaw = true;
-  return {scratch.page, kPageLength, Codec::kPlain, PageHash::storedPlain(pageHash)};
+  return {page, kPageLength, Codec::kPlain, PageHash::storedPlain(pageHash)};
 }
 
 EncodedPage encodeRepeated(const PageHash& hash, const uint64_t* word) {
@@ -144,15 +144,15 @@ bool decode(CodecScratch& scratch, Codec codec, const std::byte* bytes, uint32_t
 
 }  // namespace
 
-bool holdsPage(CodecScratch& scratch, Entry entry, const std::byte* bytes) {
+bool holdsPage(CodecScratch& scratch, const std::byte* page, Entry entry, const std::byte* bytes) {
   uint32_t lengthBytes = entryLength(entry);
   Codec codec = entryCodec(entry);
-  if (codec == Codec::kPlain && lengthBytes == kPageLength) return std::memcmp(scratch.page, bytes, kPageLength) == 0;
+  if (codec == Codec::kPlain && lengthBytes == kPageLength) return std::memcmp(page, bytes, kPageLength) == 0;
   if (canCompareLz4() && (codec == Codec::kLz4 || codec == Codec::kLz4Settled)) {
-    return lz4Holds(bytes, lengthBytes, scratch.page);
+    return lz4Holds(bytes, lengthBytes, page);
   }
   return decode(scratch, codec, bytes, lengthBytes, scratch.compare) &&
-         std::memcmp(scratch.page, scratch.compare, kPageLength) == 0;
+         std::memcmp(page, scratch.compare, kPageLength) == 0;
 }
 
 bool decodePage(CodecScratch& scratch, const PageHash& hash, Entry entry, const std::byte* bytes, std::byte* out) {

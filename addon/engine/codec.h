@@ -15,6 +15,7 @@
 #include "engine/layout.h"
 #include "engine/lz4_compare.h"
 #include "engine/lz4_page.h"
+#include "engine/store.h"
 
 struct ZSTD_CCtx_s;
 struct ZSTD_DCtx_s;
@@ -54,7 +55,8 @@ struct CodecScratch {
 
   static constexpr size_t kReadBeyondBytes = std::max(Lz4PageEncoder::kReadBeyondBytes, kLz4CompareBeyondBytes);
 
-  alignas(64) std::byte page[4096 + kReadBeyondBytes] = {};
+  // Staged for puts; the settler uses the first.
+  alignas(64) std::byte pages[kPutPagesMax * kPageBytes + kReadBeyondBytes] = {};
   alignas(64) std::byte encoded[Lz4PageEncoder::kRoomBytes];
   alignas(64) std::byte compare[4096];
   Lz4PageEncoder lz4;
@@ -80,15 +82,15 @@ class SettlingEncoder {
   alignas(64) std::byte zstdOut_[4608];
 };
 
-// Of scratch.page: LZ4 if that is smaller by enough, else the page itself. `pageHash` is
-// hash.page(scratch.page).
-EncodedPage encodePage(CodecScratch& scratch, const PageHash& hash, uint64_t pageHash);
+// LZ4 if that is smaller by enough, else the page itself. `page` is one of scratch.pages, and
+// `pageHash` is hash.page(page).
+EncodedPage encodePage(CodecScratch& scratch, const PageHash& hash, const std::byte* page, uint64_t pageHash);
 // A page of one repeated word that no slot value stands for.
 EncodedPage encodeRepeated(const PageHash& hash, const uint64_t* word);
 
-// Is scratch.page what a block holds? The checksum is not looked at: bytes from which the
-// page comes back are the page's, whatever happened to them.
-bool holdsPage(CodecScratch& scratch, Entry entry, const std::byte* bytes);
+// Is `page`, one of scratch.pages, what a block holds? The checksum is not looked at: bytes from
+// which the page comes back are the page's, whatever happened to them.
+bool holdsPage(CodecScratch& scratch, const std::byte* page, Entry entry, const std::byte* bytes);
 
 // False when the bytes are not what was stored; `out` is untouched then.
 bool decodePage(CodecScratch& scratch, const PageHash& hash, Entry entry, const std::byte* bytes, std::byte* out);

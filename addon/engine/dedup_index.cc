@@ -31,6 +31,15 @@ DedupIndex::Place DedupIndex::placeOf(uint32_t tag, uint32_t bucketCount) {
   return {scale(tag, bucketCount), scale(tag * 0x9e3779b1u, bucketCount)};
 }
 
+void DedupIndex::prefetch(uint64_t hash) const {
+  Partition& partition = partitions_[partitionOf(hash)];
+  SpinGuard guard(partition.lock);
+  if (partition.bucketCount == 0) return;
+  Place place = placeOf(tagOf(hash), partition.bucketCount);
+  __builtin_prefetch(&partition.buckets[place.first]);
+  __builtin_prefetch(&partition.buckets[place.second]);
+}
+
 uint32_t DedupIndex::find(uint64_t hash, std::span<Loc, kCandidatesMax> candidates) const {
   Partition& partition = partitions_[partitionOf(hash)];
   SpinGuard guard(partition.lock);

@@ -35,6 +35,8 @@ class DedupIndex {
   DedupIndex(const DedupIndex&) = delete;
   DedupIndex& operator=(const DedupIndex&) = delete;
 
+  // Asks for the cache lines that find() will read.
+  void prefetch(uint64_t hash) const;
   // Fills `candidates` with blocks whose hash agrees in 32 bits; returns how many.
   uint32_t find(uint64_t hash, std::span<Loc, kCandidatesMax> candidates) const;
   // Adds a block; takes the place of `stale` (0: none) if that is there under this hash.

@@ -202,10 +202,10 @@ bool Store::Impl::reindexLeaf(WorkerContext& context, Guest& guest, PageMap::Sha
     Entry entry = SpanTable::entryAt(base, entryOf(loc)).load(std::memory_order_relaxed);
     // Blocks of one repeated word are never looked up.
     bool intact = entryLength(entry) != sizeof(uint64_t) &&
-                  decodePage(codec, hash, entry, base + entryOffsetUnits(entry) * 8, codec.page);
+                  decodePage(codec, hash, entry, base + entryOffsetUnits(entry) * 8, codec.pages);
     table.unpin(spanOf(loc));
     if (!intact) continue;
-    uint64_t contentHash = options.weakHashForTest ? 1 : PageHash::content(hash.page(codec.page), guest.group.salt);
+    uint64_t contentHash = options.weakHashForTest ? 1 : PageHash::content(hash.page(codec.pages), guest.group.salt);
     std::array<Loc, DedupIndex::kCandidatesMax> candidates;
     uint32_t count = index.find(contentHash, candidates);
     // One that went meanwhile leaves a stale entry, as many do.
@@ -267,14 +267,14 @@ void Store::Impl::resettle(WorkerContext& context, SettlingEncoder& encoder, Gue
                    (level > 1 && entryCodec(entry) == Codec::kLz4Settled);
   EncodedPage form{bytes, entryLength(entry), entryCodec(entry), entryChecksum(entry)};
   KeptPage made{0, form.lengthBytes, form.codec};
-  if ((draining || canShrink) && decodePage(codec, hash, entry, bytes, codec.page)) {
+  if ((draining || canShrink) && decodePage(codec, hash, entry, bytes, codec.pages)) {
     uint64_t contentHash =
-        options.weakHashForTest ? 1 : PageHash::content(hash.page(codec.page), guest.group.salt);
+        options.weakHashForTest ? 1 : PageHash::content(hash.page(codec.pages), guest.group.salt);
     // Another key's slot may have brought the same page somewhere better already.
     made = movedCopy(context, bin, contentHash, from);
     if (!made.value) {
       std::optional<EncodedPage> smaller;
-      if (canShrink) smaller = encoder.encode(hash, codec.page, entryLength(entry), level > 1);
+      if (canShrink) smaller = encoder.encode(hash, codec.pages, entryLength(entry), level > 1);
       if (smaller) form = *smaller;
       if (smaller || draining) made = {bin.store(form), form.lengthBytes, form.codec};
       if (made.value) index.insert(contentHash, made.value, from);
@@ -306,7 +306,7 @@ Store::Impl::KeptPage Store::Impl::movedCopy(WorkerContext& context, Bin& bin, u
     bool saturated;
     if (loc == from || !bin.tryShare(loc, &saturated)) continue;
     Entry entry;
-    if (!bin.isDraining(loc) && sameContent(context, loc, &entry)) return {loc, entryLength(entry), entryCodec(entry)};
+    if (!bin.isDraining(loc) && sameContent(context, context.page(), loc, &entry)) return {loc, entryLength(entry), entryCodec(entry)};
     bin.unref(loc);
   }
   return {kEmptySlot, 0, Codec::kPlain};

@@ -41,7 +41,7 @@ uint64_t randomNonZero() {
 
 WorkerContext::WorkerContext() : scratch_(std::make_unique<Scratch>()) {}
 WorkerContext::~WorkerContext() = default;
-std::byte* WorkerContext::page() { return scratch_->codec.page; }
+std::byte* WorkerContext::page(size_t number) { return scratch_->codec.pages + number * kPageBytes; }
 
 Store::Store(const StoreOptions& options) : impl_(std::make_unique<Impl>(checked(options))) {}
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

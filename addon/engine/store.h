@@ -28,6 +28,8 @@
 namespace tmemd {
 
 inline constexpr size_t kPageBytes = 4096;
+// Neighbouring pages that one put() may take: their cache misses overlap.
+inline constexpr uint32_t kPutPagesMax = 8;
 inline constexpr uint64_t kNoTarget = ~uint64_t{0};
 
 // Equal to VIRTIO_TMEM_S_* on the wire (checked in the device).
@@ -115,7 +117,7 @@ struct GuestTuning {
   std::optional<bool> frozen;
 };
 
-// Per thread: the staging page and scratch memory of the codecs.
+// Per thread: the staging pages and scratch memory of the codecs.
 class WorkerContext {
  public:
   WorkerContext();
@@ -123,8 +125,9 @@ class WorkerContext {
   WorkerContext(const WorkerContext&) = delete;
   WorkerContext& operator=(const WorkerContext&) = delete;
 
-  // kPageBytes, 64-byte aligned. put() reads the page from here.
-  std::byte* page();
+  // kPageBytes, 64-byte aligned. put() reads pages from here: number 0 is its first, and
+  // they lie one after the other. number < kPutPagesMax.
+  std::byte* page(size_t number = 0);
 
   struct Scratch;
   Scratch& scratch() { return *scratch_; }
@@ -180,9 +183,16 @@ class Store {
   uint64_t pagesHeld(GuestId guest) const;
 
   // --- page path -------------------------------------------------------------
-  // Puts context.page(). On anything but kOk nothing is held under the key,
-  // save kNoSession and kNoPool, which change nothing.
-  Status put(WorkerContext& context, GuestId guest, const PageKey& key);
+  // Puts context.page(0), context.page(1), ... under key.index and the indexes after it, up to the
+  // first that fails. pageCount 1..kPutPagesMax, key.index + pageCount <= 2^32.
+  struct PutResult {
+    Status status = Status::kOk;  // kOk: of all; else of the page that failed
+    uint32_t donePages = 0;
+  };
+  PutResult put(WorkerContext& context, GuestId guest, const PageKey& key, uint32_t pageCount);
+  // One page. On anything but kOk nothing is held under its key, save kNoSession and kNoPool,
+  // which change nothing.
+  Status put(WorkerContext& context, GuestId guest, const PageKey& key) { return put(context, guest, key, 1).status; }
 
   // Executes `ops` in order, prefetching ahead; each op's status is set.
   void get(WorkerContext& context, GuestId guest, std::span<GetOp> ops);

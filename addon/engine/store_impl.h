@@ -99,16 +99,29 @@ struct Store::Impl {
     uint32_t value;
   };
   SlotPlace find(PageMap::Shard& shard, uint64_t objectHash, const PageKey& key) const;
-  Status putPage(WorkerContext& context, Guest& guest, Pool& pool, const PageKey& key);
+  struct PutInHand {
+    const std::byte* page = nullptr;
+    bool lookedAhead = false;      // what follows is there
+    std::optional<uint64_t> word;  // that it repeats; else its hashes:
+    uint64_t pageHash = 0;
+    uint64_t contentHash = 0;
+    Loc referenced = 0;  // a block that is probably the page, ours until letGo(); 0: none
+  };
+  PutResult putPages(WorkerContext& context, Guest& guest, Pool& pool, PageKey key, uint32_t pageCount);
+  Status putPage(WorkerContext& context, Guest& guest, Pool& pool, const PageKey& key, PutInHand& hand);
+  void lookAhead(Guest& guest, std::span<PutInHand> pages);
+  void hashPage(const Guest& guest, PutInHand& hand) const;
+  void letGo(PutInHand& hand);
   // What a slot will hold for a page, and what it costs.
   struct KeptPage {
     uint32_t value;  // kEmptySlot: there was no room
     uint32_t lengthBytes;
     Codec codec;
   };
-  KeptPage keepPage(WorkerContext& context, Guest& guest, bool persistent);
-  KeptPage shareDuplicate(WorkerContext& context, Guest& guest, uint64_t contentHash, Loc* stale);
-  bool sameContent(WorkerContext& context, Loc loc, Entry* entry);
+  KeptPage keepPage(WorkerContext& context, Guest& guest, bool persistent, PutInHand& hand);
+  Bin* sharedBin(Guest& guest, Loc loc) const;
+  KeptPage shareDuplicate(WorkerContext& context, Guest& guest, PutInHand& hand, Loc* stale);
+  bool sameContent(WorkerContext& context, const std::byte* page, Loc loc, Entry* entry);
   KeptPage storeBlock(WorkerContext& context, Guest& guest, bool persistent, const EncodedPage& page);
   Refusal publish(WorkerContext& context, Guest& guest, Pool& pool, const PageKey& key, const KeptPage& page,
                   bool* replaced);
@@ -117,6 +130,8 @@ struct Store::Impl {
   bool makePlace(Guest& guest, Pool& pool, const PageKey& key, SlotPlace& at);
   uint64_t indexedBlocks();
   Status refuse(Guest& guest, Pool& pool, const PageKey& key, Refusal why);
+  // Spans evicted for one put at most.
+  static constexpr int kEvictionsPerPut = 8;
   static constexpr size_t kGetsAhead = 16;
   struct GetInHand {
     Pool* pool = nullptr;  // null: there is none

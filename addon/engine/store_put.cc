@@ -1,30 +1,39 @@
-// put: keep the page's bytes first, with no lock held, then publish them under
+// put: keep the page's bytes first, with no lock held (store_keep.cc), then publish them under
 // the key in one store. A page that cannot be kept leaves the key empty.
+#include <array>
 #include <cassert>
-#include <cstring>
 
 #include "engine/store_impl.h"
 
 namespace tmemd {
 
-namespace {
-
-// Spans evicted for one put at most.
-constexpr int kEvictionsPerPut = 8;
-
-}  // namespace
-
-Status Store::put(WorkerContext& context, GuestId guestId, const PageKey& key) {
+Store::PutResult Store::put(WorkerContext& context, GuestId guestId, const PageKey& key, uint32_t pageCount) {
+  assert(pageCount >= 1 && pageCount <= kPutPagesMax);
   Impl::GuestPlace* at = impl_->place(guestId);
   GateEntry entry(at->gate);
   Guest* guest = Impl::guestIn(*at, guestId);
-  if (!guest || !guest->sessionId) return Status::kNoSession;
+  if (!guest || !guest->sessionId) return {Status::kNoSession};
   Pool* pool = guest->pool(key.pool);
-  if (!pool) return Status::kNoPool;
-  return impl_->putPage(context, *guest, *pool, key);
+  if (!pool) return {Status::kNoPool};
+  return impl_->putPages(context, *guest, *pool, key, pageCount);
 }
 
-Status Store::Impl::putPage(WorkerContext& context, Guest& guest, Pool& pool, const PageKey& key) {
+Store::PutResult Store::Impl::putPages(WorkerContext& context, Guest& guest, Pool& pool, PageKey key,
+                                       uint32_t pageCount) {
+  std::array<PutInHand, kPutPagesMax> inHand;
+  std::span<PutInHand> pages(inHand.data(), pageCount);
+  for (uint32_t i = 0; i < pageCount; i++) pages[i].page = context.page(i);
+  if (pageCount > 1 && pool.persistent) lookAhead(guest, pages);
+  PutResult result;
+  for (; result.donePages < pageCount; result.donePages++, key.index++) {
+    result.status = putPage(context, guest, pool, key, pages[result.donePages]);
+    if (result.status != Status::kOk) break;
+  }
+  for (PutInHand& hand : pages) letGo(hand);
+  return result;
+}
+
+Status Store::Impl::putPage(WorkerContext& context, Guest& guest, Pool& pool, const PageKey& key, PutInHand& hand) {
   bump(pool.counters.putsTotal);
   if (guest.nearLimits(pool.persistent)) {
     // Decided for good in publish(); asked before the page is encoded for nothing.
@@ -39,7 +48,7 @@ Status Store::Impl::putPage(WorkerContext& context, Guest& guest, Pool& pool, co
     }
     if (refusal != Refusal::kNone && refusal != Refusal::kCap) return refuse(guest, pool, key, refusal);
   }
-  KeptPage page = keepPage(context, guest, pool.persistent);
+  KeptPage page = keepPage(context, guest, pool.persistent, hand);
   if (page.value == kEmptySlot) return refuse(guest, pool, key, Refusal::kCapacity);
   bool replaced = false;
   Refusal refusal = publish(context, guest, pool, key, page, &replaced);
@@ -75,98 +84,6 @@ Status Store::Impl::refuse(Guest& guest, Pool& pool, const PageKey& key, Refusal
     bump(pool.counters.putsDroppedTotal);
   }
   return Status::kRefused;
-}
-
-// A slot value that stands for context.page().
-Store::Impl::KeptPage Store::Impl::keepPage(WorkerContext& context, Guest& guest, bool persistent) {
-  CodecScratch& codec = context.scratch().codec;
-  if (std::optional<uint64_t> word = repeatedWord(codec.page)) {
-    // Ephemeral pages all have blocks, so that eviction finds them.
-    if (persistent && *word == (*word & 0xff) * 0x0101010101010101u) {
-      return {kFirstFillSlot + static_cast<uint32_t>(*word & 0xff), 0, Codec::kPlain};
-    }
-    return storeBlock(context, guest, persistent, encodeRepeated(hash, &*word));
-  }
-  if (codec.storedRaw) {
-    // Another may follow. What LZ4 makes of a page is not worth it.
-    Bin& bin = !persistent ? guest.ephemeralBin : guest.reserveHasRoom() ? guest.reserveBin : guest.group.bin;
-    bin.prefetchRoom(kPageBytes);
-  }
-  uint64_t pageHash = hash.page(codec.page);
-  if (!persistent) return storeBlock(context, guest, false, encodePage(codec, hash, pageHash));
-  uint64_t contentHash = options.weakHashForTest ? 1 : PageHash::content(pageHash, guest.group.salt);
-  Loc stale = 0;
-  if (KeptPage shared = shareDuplicate(context, guest, contentHash, &stale); shared.value) return shared;
-  KeptPage kept = storeBlock(context, guest, true, encodePage(codec, hash, pageHash));
-  if (kept.value) index.insert(contentHash, kept.value, stale);
-  return kept;
-}
-
-// A referenced block with the page's content that this guest may share. `stale`
-// is an index entry worth replacing when there is none.
-Store::Impl::KeptPage Store::Impl::shareDuplicate(WorkerContext& context, Guest& guest, uint64_t contentHash,
-                                                  Loc* stale) {
-  std::array<Loc, DedupIndex::kCandidatesMax> candidates;
-  uint32_t count = index.find(contentHash, candidates);
-  for (uint32_t i = 0; i < count; i++) {
-    Loc loc = candidates[i];
-    uint32_t binId = table.binOf(spanOf(loc));
-    Bin* bin = binId == guest.group.bin.id()  ? &guest.group.bin
-               : binId == guest.reserveBin.id() ? &guest.reserveBin
-                                                : nullptr;
-    if (!bin) continue;
-    bool saturated;
-    if (!bin->tryShare(loc, &saturated)) {
-      *stale = loc;
-      continue;
-    }
-    Entry entry;
-    if (sameContent(context, loc, &entry)) return {loc | kSharedBit, entryLength(entry), entryCodec(entry)};
-    bin->unref(loc);
-  }
-  return {kEmptySlot, 0, Codec::kPlain};
-}
-
-// Is a referenced block context.page()?
-bool Store::Impl::sameContent(WorkerContext& context, Loc loc, Entry* entry) {
-  CodecScratch& codec = context.scratch().codec;
-  table.pin(spanOf(loc));
-  std::byte* base = table.bytes(spanOf(loc));
-  *entry = SpanTable::entryAt(base, entryOf(loc)).load(std::memory_order_relaxed);
-  const std::byte* bytes = base + entryOffsetUnits(*entry) * 8;
-  for (uint32_t at = 0; at < entryLength(*entry); at += 64) __builtin_prefetch(bytes + at);
-  bool same = holdsPage(codec, *entry, bytes);
-  table.unpin(spanOf(loc));
-  return same;
-}
-
-Store::Impl::KeptPage Store::Impl::storeBlock(WorkerContext& context, Guest& guest, bool persistent,
-                                              const EncodedPage& page) {
-  if (persistent) {
-    // Room is certain here; only a reader or another packer can be in the way.
-    Backoff backoff;
-    while (guest.reserveHasRoom()) {
-      if (Loc loc = guest.reserveBin.store(page)) return {loc, page.lengthBytes, page.codec};
-      backoff.wait();
-    }
-  }
-  Bin& bin = persistent ? guest.group.bin : guest.ephemeralBin;
-  for (int evictions = 0;; evictions++) {
-    if (Loc loc = bin.store(page)) return {loc, page.lengthBytes, page.codec};
-    if (evictions == kEvictionsPerPut || !evictForRoom(context, guest)) return {kEmptySlot, 0, page.codec};
-  }
-}
-
-// Blocks the index could find; the most there are while bins come and go. Asked on the
-// page path, so it does not wait for a control operation.
-uint64_t Store::Impl::indexedBlocks() {
-  std::unique_lock<std::mutex> control(controlMutex, std::try_to_lock);
-  if (!control) return UINT64_MAX;
-  uint64_t blocks = 0;
-  forEachBin([&](const Bin& bin) {
-    if (bin.kind() != SpanKind::kEphemeral) blocks += bin.liveBlocks();
-  });
-  return blocks;
 }
 
 Store::Impl::SlotPlace Store::Impl::find(PageMap::Shard& shard, uint64_t objectHash, const PageKey& key) const {

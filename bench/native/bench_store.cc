@@ -43,6 +43,11 @@ Status BenchStore::put(size_t i, const CorpusPage& page, PoolId pool) {
   return store->put(context, guest, key(i, pool));
 }
 
+Status BenchStore::putTogether(size_t first, std::span<const CorpusPage* const> pages) {
+  for (size_t k = 0; k < pages.size(); k++) std::memcpy(context.page(k), pages[k]->data(), kPageBytes);
+  return store->put(context, guest, key(first), static_cast<uint32_t>(pages.size())).status;
+}
+
 void BenchStore::putAll(const std::vector<CorpusPage>& pages) {
   for (size_t i = 0; i < pages.size(); i++) put(i, pages[i]);
 }

@@ -31,6 +31,8 @@ struct BenchStore {
     return {pool, {{0, i >> 10, 0}}, static_cast<uint32_t>(i & 1023)};
   }
   Status put(size_t i, const CorpusPage& page, PoolId pool = kPersistentPool);
+  // Neighbours in one put: page k is pages[k], at most kPutPagesMax.
+  Status putTogether(size_t first, std::span<const CorpusPage* const> pages);
   // Every page under the key of its number.
   void putAll(const std::vector<CorpusPage>& pages);
 

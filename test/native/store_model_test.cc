@@ -3,6 +3,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cstdlib>
 #include <map>
 #include <random>
@@ -71,16 +72,19 @@ void run(uint64_t seed, uint64_t capacityBytes, bool weak, int steps) {
     };
     uint64_t dice = random() % 1000;
     if (dice < 500) {
-      uint64_t number = random() % 200;
-      uint64_t before = store.guestCounters(guest.id).persistentPages;
-      Status status = guest.put(pageKey, content(number));
-      REQUIRE((status == Status::kOk || status == Status::kRefused));
-      if (key.persistent && who == 1 && before < 20) REQUIRE(status == Status::kOk);
-      if (status == Status::kOk) {
-        model.held[key] = number;
-      } else {
-        model.held.erase(key);
+      std::array<uint64_t, kPutPagesMax> numbers;
+      const uint32_t count = static_cast<uint32_t>(random() % kPutPagesMax) + 1;
+      for (uint32_t i = 0; i < count; i++) {
+        numbers[i] = random() % 200;
+        std::memcpy(guest.context.page(i), content(numbers[i]).data(), kPageBytes);
       }
+      uint64_t before = store.guestCounters(guest.id).persistentPages;
+      Store::PutResult put = store.put(guest.context, guest.id, pageKey, count);
+      REQUIRE((put.status == Status::kOk || put.status == Status::kRefused));
+      REQUIRE((put.status == Status::kOk) == (put.donePages == count));
+      if (key.persistent && who == 1 && before + count <= 20) REQUIRE(put.status == Status::kOk);
+      for (uint32_t i = 0; i < put.donePages; i++, key.index++) model.held[key] = numbers[i];
+      if (put.status != Status::kOk) model.held.erase(key);
     } else if (dice < 900) {
       bool exclusive = !key.persistent && random() % 4 == 0;
       Page out;

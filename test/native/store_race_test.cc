@@ -3,6 +3,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
+#include <array>
 #include <atomic>
 #include <map>
 #include <random>
@@ -31,14 +32,16 @@ void work(Store& store, GuestId guest, uint64_t object, uint64_t seed, int steps
     PageKey key = keyOf(pool, object, index);
     uint64_t dice = random() % 10;
     if (dice < 5) {
-      uint64_t number = random() % 40;  // shared with the other threads
-      Page page = number % 3 ? textPage(number) : randomPage(number);
-      std::memcpy(context.page(), page.data(), kPageBytes);
-      if (store.put(context, guest, key) == Status::kOk) {
-        held[{pool, index}] = number;
-      } else {
-        held.erase({pool, index});
+      std::array<uint64_t, kPutPagesMax> numbers;  // their pages are the other threads' too
+      const uint32_t count = static_cast<uint32_t>(random() % kPutPagesMax) + 1;
+      for (uint32_t i = 0; i < count; i++) {
+        numbers[i] = random() % 40;
+        Page page = numbers[i] % 3 ? textPage(numbers[i]) : randomPage(numbers[i]);
+        std::memcpy(context.page(i), page.data(), kPageBytes);
       }
+      const Store::PutResult put = store.put(context, guest, key, count);
+      for (uint32_t i = 0; i < put.donePages; i++) held[{pool, index + i}] = numbers[i];
+      if (put.status != Status::kOk) held.erase({pool, index + put.donePages});
     } else if (dice < 9) {
       GetOp op;
       op.key = key;
