@@ -3,6 +3,7 @@
 #
 #   bzImage   the kernel
 #   build/    its build tree, as far as building a module against it needs
+#   config    what its configuration has beyond tinyconfig's
 #   corpus    8 MiB of the kernel's own source text and machine code, which the guest's workload writes
 #
 # 5.10 is the last kernel series in Debian that lets a module register with both frontswap and cleancache: bullseye's
@@ -20,14 +21,14 @@ prune_tree() {
   find tools -mindepth 1 -maxdepth 1 ! -name objtool -exec rm -rf {} +
 }
 
-# make_kernel FOLDER VERSION CONFIG...
+# make_kernel FOLDER VERSION CONFIGURATION
 make_kernel() {
   local folder=$1 version=$2
-  shift 2
+  echo "$3" >"$folder/config"
   unpack_source "$folder/build" "$version"
   cd "$folder/build"
   export KBUILD_BUILD_USER=tmemd KBUILD_BUILD_HOST=lab LC_ALL=C
-  configure "$@"
+  configure "$folder/config"
   make -j"$(nproc)" bzImage modules
   cp arch/x86/boot/bzImage "$folder/bzImage"
   make_corpus "$folder/corpus"
@@ -41,5 +42,7 @@ configs=("$lab/kernel-$version.config")
 for config in "${configs[@]}"; do
   [ -f "$config" ] || die "no such guest kernel: $kernel"
 done
-artefact "kernel-$kernel" "$(hash_of "$lab"/kernel{,-source}.sh "${configs[@]}" "$(gcc -dumpfullversion)")" \
-  make_kernel "$version" "${configs[@]}"
+# Read once: a file that is edited while the kernel is made is for the next.
+configuration=$(cat "${configs[@]}")
+artefact "kernel-$kernel" "$(hash_of "$lab"/kernel{,-source}.sh "$configuration" "$(gcc -dumpfullversion)")" \
+  make_kernel "$version" "$configuration"
