@@ -9,19 +9,19 @@ const withSpread = ({ median, low, high }: Spread, digits: number): string =>
   `${median.toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})`;
 
 function waysTable(comparison: Comparison): string {
-  const table = new Table({
-    ...plain,
-    head: ['', 'seconds', 'to the first', 'host memory', 'disk reads', 'disk writes', 'corrupt pages'],
-    colAligns: ['left', ...Array.from({ length: 6 }, () => 'right' as const)],
-  });
+  const ofFiles = comparison.job === 'files';
+  const disk = ofFiles ? ['read of files'] : ['disk reads', 'disk writes'];
+  const head = ['', 'seconds', 'to the first', 'host memory', ...disk, 'corrupt pages'];
+  const table = new Table({ ...plain, head, colAligns: head.map((name) => (name ? 'right' : 'left')) });
   for (const way of comparison.ways) {
     table.push([
       way.way,
       withSpread(way.seconds, 1),
       withSpread(way.ratio, 2),
       mebibytes(way.host_memory_bytes),
-      count(way.swap_disk_reads),
-      count(way.swap_disk_writes),
+      ...(ofFiles
+        ? [mebibytes(way.files_read_bytes ?? Number.NaN)]
+        : [count(way.swap_disk_reads), count(way.swap_disk_writes)]),
       `${count(way.pages_corrupt)} of ${count(way.pages_checked)}`,
     ]);
   }
@@ -46,7 +46,7 @@ const footnotes: Record<Comparison['job'], string> = {
     'Medians, lowest and highest. Host memory: the guest’s own, and what the store uses for its pages while the\n' +
     'workload holds them all, or what the host’s page cache has of its disk. The guest with zram has as much memory of\n' +
     'its own as the guest with stores not waited for and its store together. The blk personality’s disk is the service.',
-  files: 'Seconds: of the three passes after the first.',
+  files: 'Seconds and what was read of files: in the three passes after the first.',
   cpu: 'The job computes on memory it has; nothing is swapped or read.',
 };
 

@@ -16,6 +16,8 @@ export interface WayOutcome {
   /** Medians, of requests. */
   swap_disk_reads: number;
   swap_disk_writes: number;
+  /** Job files: bytes read from the disk with the files in the passes that are counted. */
+  files_read_bytes?: number;
   guest_memory_bytes: number;
   host_memory_bytes: number;
   /** Of all trials. */
@@ -48,6 +50,7 @@ function outcomeOf(job: Job, way: string, runs: readonly WayRun[], first: readon
     ratio: pairwiseRatio(seconds(runs), seconds(first)),
     swap_disk_reads: middle(({ guest }) => guest.swap_disk_reads),
     swap_disk_writes: middle(({ guest }) => guest.swap_disk_writes),
+    ...(job === 'files' && { files_read_bytes: middle(({ guest }) => passes(guest).sectorsRead * 512) }),
     guest_memory_bytes: middle((run) => run.guest_memory_bytes),
     host_memory_bytes: middle((run) => run.host_memory_bytes),
     pages_checked: runs.reduce((sum, { guest }) => sum + guest.pages_checked, 0),

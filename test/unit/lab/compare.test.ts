@@ -128,3 +128,20 @@ test('the table has each way’s time with its spread, memory, disk requests and
   expect(text).toMatch(/twice its copy.*missed/);
   expect(text).toMatch(/elapsed.*met/);
 });
+
+test('of files the table tells what was read of them, not what was swapped', () => {
+  const ways = [{ ...outcome('disk, cache=none', 1), files_read_bytes: 750 * 2 ** 20 }];
+  const text = formatComparison({
+    job: 'files',
+    kernel: '5.10',
+    accel: 'tcg',
+    cpus: 2,
+    workload_bytes: 256 * 2 ** 20,
+    seed: 1,
+    trials: 3,
+    ways,
+    bars: [],
+  });
+  expect(text).toMatch(/read of files.*\n.*\n?.*750\.0 MiB/);
+  expect(text).not.toContain('1,234');
+});
