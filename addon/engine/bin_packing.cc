@@ -51,7 +51,8 @@ bool Bin::pack(SpanHeader*& head) {
   return true;
 }
 
-// Packs a closed span in which `units` then fit, and opens it.
+// Packs a closed span in which `units` then fit, and opens it: the sparsest, which gives most for
+// a copy.
 SpanHeader* Bin::packOne(uint32_t units, bool anyThatFits) {
   if (kind_ == SpanKind::kEphemeral) {
     // Newest first, so that packing disturbs the order of age least.
@@ -74,8 +75,8 @@ SpanHeader* Bin::packOne(uint32_t units, bool anyThatFits) {
   }
   constexpr int kPackTries = 4;
   int failures = 0;
-  uint32_t from = anyThatFits ? 0 : kPackFreeBytes / (kSpanBytes / kLists);
-  for (uint32_t list = from; list < kLists; list++) {
+  uint32_t last = anyThatFits ? 0 : kPackFreeBytes / (kSpanBytes / kLists);
+  for (uint32_t list = kLists; list-- > last;) {
     SpanNumber span = first_[list];
     while (span) {
       SpanHeader* head = &table_.header(span);

@@ -20,13 +20,18 @@ void churnTrial(const Corpus& corpus, const Corpus& later, size_t steps, Figures
     held[i] = &corpus.pages[i];
   }
   Floor floor;
-  const auto density = [&] {
+  const auto report = [&](const std::string& name, size_t afterSteps) {
     double lz4 = 0;
     std::unordered_set<const CorpusPage*> counted{nullptr};
     for (const CorpusPage* page : held) {
       if (counted.insert(page).second) lz4 += floor.put(*page);
     }
-    return bench.usedBytes() / lz4;
+    const StoreCounters counters = bench.store->counters();
+    const Point at = {{"steps", static_cast<double>(afterSteps)}};
+    out.add(name, static_cast<double>(counters.usedBytes) / lz4, at);
+    out.add(name + "_data", static_cast<double>(counters.dataBytes) / lz4, at);
+    out.add(name + "_slack", static_cast<double>(counters.slackBytes) / lz4, at);
+    out.add(name + "_metadata", static_cast<double>(counters.metadataBytes) / lz4, at);
   };
   const auto flush = [&](size_t i) {
     bench.store->flush(bench.context, bench.guest, BenchStore::key(i), 1);
@@ -36,7 +41,7 @@ void churnTrial(const Corpus& corpus, const Corpus& later, size_t steps, Figures
   for (const uint32_t i : shuffled(keys, 9)) {
     if (random() % 10 < 4) flush(i);
   }
-  out.add("churn_density", density(), {{"steps", 0}});
+  report("churn_density", 0);
   const double start = threadUs();
   for (size_t step = 0; step < steps;) {
     const size_t i = random() % keys;
@@ -52,9 +57,9 @@ void churnTrial(const Corpus& corpus, const Corpus& later, size_t steps, Figures
     step++;
   }
   out.add("churn_step_us", (threadUs() - start) / static_cast<double>(steps));
-  out.add("churn_density", density(), {{"steps", static_cast<double>(steps)}});
+  report("churn_density", steps);
   std::this_thread::sleep_for(std::chrono::seconds(5));
-  out.add("churn_density_rested", density(), {{"steps", static_cast<double>(steps)}});
+  report("churn_density_rested", steps);
 }
 
 }  // namespace tmemd::bench
