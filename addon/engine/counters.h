@@ -77,6 +77,7 @@ struct GuestCounters {
   X(dataBytes)              /* compressed and raw page bytes, once each */     \
   X(slackBytes)             /* rounding, free slots of open spans, pre-touched memory */ \
   X(metadataBytes)                                                             \
+  X(hugeBytes)              /* of usedBytes, in huge pages */                  \
   X(reservedBytes)          /* set aside for reserves, used or not */          \
   X(logicalBytes)           /* pages held x 4096, before any saving */         \
   X(lz4Pages)                                                                  \

@@ -4,7 +4,7 @@
 // frame that reaches into it, and what it has of the span table. Only a full one is
 // made a huge page, so that none holds memory the store does not account for; while the
 // kernel copies it there are two. Who touches the region then waits until that is
-// done, one to a few milliseconds, so it is left alone until kSettledFrames more
+// done, about a millisecond where the processor is free, so it is left alone until kSettledFrames more
 // frames were filled or a second went by: puts go to the frames filled last.
 //
 // Giving a frame back splits the huge page; the region is made one again when it is full again.

@@ -31,6 +31,7 @@ StoreCounters Store::counters() const {
   SpanTable::Usage usage = impl_->table.usage();
   out.capacityBytes = usage.capacityBytes;
   out.usedBytes = usage.usedBytes;
+  out.hugeBytes = usage.hugeBytes;
   out.reservedBytes = usage.reservedBytes;
   out.metadataBytes = usage.fixedBytes + usage.borrowedBytes + slabMetadataBytes(impl_->records.slab());
   uint64_t fillBlocks = 0;

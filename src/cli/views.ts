@@ -100,6 +100,7 @@ export function storeDetails(s: StoreCounters): string {
     ['  data', formatSize(s.dataBytes)],
     ['  slack', formatSize(s.slackBytes)],
     ['  metadata', formatSize(s.metadataBytes)],
+    ['in huge pages', formatSize(s.hugeBytes)],
     ['reserved', formatSize(s.reservedBytes)],
     ['held for guests', formatSize(s.logicalBytes)],
     ['pages compressed', s.lz4Pages],

@@ -66,6 +66,7 @@ function registerStore(registry: Registry, current: Current): void {
     slack: 'slackBytes',
     metadata: 'metadataBytes',
   });
+  add('gauge', 'huge_page_bytes', 'Of the memory in use, what lies in huge pages.', 'hugeBytes');
   add('gauge', 'reserved_bytes', 'Set aside for reserves, used or not.', 'reservedBytes');
   add('gauge', 'logical_bytes', 'Pages held at their full size, before any saving.', 'logicalBytes');
   addByType('pages', 'Pages stored by form.', {

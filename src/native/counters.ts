@@ -47,6 +47,7 @@ export const storeGaugeNames = [
   'dataBytes',
   'slackBytes',
   'metadataBytes',
+  'hugeBytes',
   'reservedBytes',
   'logicalBytes',
   'lz4Pages',
