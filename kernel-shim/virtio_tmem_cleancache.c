@@ -96,7 +96,7 @@ static bool vtmem_cleancache_try_put(struct vtmem_pool *pool,
 {
 	struct vtmem_device *dev = pool->dev;
 
-	if (PageCompound(page) || READ_ONCE(dev->refuse_puts)) {
+	if (PageCompound(page) || vtmem_refuses_puts(dev)) {
 		vtmem_count(dev, clean_dropped);
 		return false;
 	}

@@ -4,10 +4,11 @@
  *
  * probe	rings, RESET (a new session; the pools of an earlier life of this
  *		guest are gone), then the front ends
- * remove	pages come back first, as far as there is memory; then whoever
- *		still waits is told that the device is gone
+ * remove	pages come back first; then whoever still waits is told that the
+ *		device is gone
  *
- * Sleep and shutdown are in virtio_tmem_power.c. frontswap takes one device at
+ * Waiting for them is in virtio_tmem_drain.c, sleep and shutdown in
+ * virtio_tmem_power.c. frontswap takes one device at
  * most: two stores for one swap have no use.
  */
 #define CREATE_TRACE_POINTS
@@ -24,6 +25,7 @@
 #include "vtmem.h"
 #include "vtmem_cleancache.h"
 #include "vtmem_compat.h"
+#include "vtmem_drain.h"
 #include "vtmem_frontswap.h"
 #include "vtmem_power.h"
 #include "vtmem_rings.h"
@@ -129,6 +131,9 @@ static void vtmem_config_work(struct work_struct *work)
 		container_of(work, struct vtmem_device, config_work);
 	u64 target = dev->target;
 
+	/* What goes has a target of its own. */
+	if (READ_ONCE(dev->removing))
+		return;
 	vtmem_read_limits(dev);
 	if (dev->target == target)
 		return;
@@ -248,22 +253,23 @@ static void vtmem_remove(struct virtio_device *vdev)
 {
 	struct vtmem_device *dev = vdev->priv;
 
-	unregister_pm_notifier(&dev->pm_notifier);
-	cancel_work_sync(&dev->config_work);
-	WRITE_ONCE(dev->refuse_puts, true);
 	WRITE_ONCE(dev->removing, true);
-	vtmem_frontswap_drain(dev);
+	cancel_work_sync(&dev->config_work);
+	vtmem_drain(dev);
+	unregister_pm_notifier(&dev->pm_notifier);
 
 	vtmem_kill_queues(dev);
 	vtmem_close_queues(dev);
 	vtmem_frontswap_detach(dev);
 	vtmem_swapdev_detach(dev);
 	synchronize_srcu(&vtmem_srcu);
+	vtmem_drain_finish(dev);
 	vtmem_cleancache_detach(dev);
 	vtmem_admission_free(&dev->admission);
 
 	vtmem_debugfs_remove(dev);
 	vdev->config->del_vqs(vdev);
+	cancel_work_sync(&dev->config_work);
 	vtmem_pool_free_all(dev);
 	vtmem_reserve_free(&dev->spares);
 	vtmem_free(dev);

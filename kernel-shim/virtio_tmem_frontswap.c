@@ -172,7 +172,7 @@ static int vtmem_frontswap_store(unsigned int type, pgoff_t offset,
 	if (!dev)
 		goto out;
 
-	if (READ_ONCE(dev->refuse_puts)) {
+	if (vtmem_refuses_puts(dev)) {
 		vtmem_count(dev, refused_no_pool);
 	} else if (vtmem_frontswap_at_target(dev)) {
 		vtmem_count(dev, refused_target);
@@ -321,24 +321,6 @@ int vtmem_frontswap_attach(struct vtmem_device *dev)
 bool vtmem_frontswap_uses(struct vtmem_device *dev)
 {
 	return rcu_access_pointer(vtmem_frontswap_device) == dev;
-}
-
-/**
- * vtmem_frontswap_drain() - bring everything back before the device goes
- * @dev: a device whose refuse_puts is set
- */
-void vtmem_frontswap_drain(struct vtmem_device *dev)
-{
-	u64 left;
-
-	if (!vtmem_frontswap_uses(dev))
-		return;
-	vtmem_shrink_drain(dev);
-	left = vtmem_pool_present(dev, true);
-	if (left)
-		dev_err(&dev->vdev->dev,
-			"DATA LOSS: removed with %llu pages on the host\n",
-			left);
 }
 
 /**

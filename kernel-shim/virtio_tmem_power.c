@@ -6,6 +6,8 @@
  * restore	new rings, ATTACH: the pools are as they were
  * S4		refused while the host holds pages: the image would be written
  *		to the very swap whose pages are not there any more after boot
+ * both		refused while the device's removal waits for pages: it holds the
+ *		device's lock, and those who could free memory would be frozen
  * shutdown	the device is reset, so that it leaves the next kernel's memory
  *		alone (kexec)
  */
@@ -17,13 +19,21 @@
 #include "vtmem_rings.h"
 #include "vtmem_swapdev.h"
 
+static int vtmem_pm_refuse_removing(struct vtmem_device *dev)
+{
+	if (!READ_ONCE(dev->removing))
+		return NOTIFY_DONE;
+	dev_warn(&dev->vdev->dev, "no sleep while the device is being removed\n");
+	return notifier_from_errno(-EBUSY);
+}
+
 /**
- * vtmem_pm_notify() - learn of hibernation before it starts
+ * vtmem_pm_notify() - learn of sleep before it starts
  * @nb:		a device's pm_notifier
  * @event:	PM_*
  * @unused:	nothing
  *
- * Return: a refusal while the host holds pages.
+ * Return: NOTIFY_DONE, or a refusal, see above.
  */
 int vtmem_pm_notify(struct notifier_block *nb, unsigned long event,
 		    void *unused)
@@ -34,7 +44,11 @@ int vtmem_pm_notify(struct notifier_block *nb, unsigned long event,
 	int err;
 
 	switch (event) {
+	case PM_SUSPEND_PREPARE:
+		return vtmem_pm_refuse_removing(dev);
 	case PM_HIBERNATION_PREPARE:
+		if (READ_ONCE(dev->removing))
+			return vtmem_pm_refuse_removing(dev);
 		WRITE_ONCE(dev->refuse_puts, true);
 		/* Puts that did not see that yet are inside vtmem_srcu. */
 		synchronize_srcu(&vtmem_srcu);

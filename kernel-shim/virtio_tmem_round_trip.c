@@ -67,7 +67,7 @@ static ssize_t vtmem_round_trip_write(struct file *file,
 	if (IS_ERR(pool))
 		return PTR_ERR(pool);
 	for (i = 0; i < times && !err; i++) {
-		if (READ_ONCE(dev->refuse_puts) ||
+		if (vtmem_refuses_puts(dev) ||
 		    (i % BURST == 0 && msleep_interruptible(PAUSE_MS)))
 			break;
 		key.oid[0] = i;

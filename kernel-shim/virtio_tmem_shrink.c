@@ -19,11 +19,19 @@
  * for a while. The rest may be nobody's any more, see virtio_tmem_slots.c. Of
  * several swap areas frontswap_shrink() knows the first only.
  *
+ * Two that search tmpfs at once, for frontswap_shrink() and for swapoff, may send
+ * one of them round in circles for ever (shmem_unuse() in 5.10: who comes back to
+ * a file that the other one has taken off the list stays there). swapoff comes
+ * first: while one runs there is no round, and when rounds move nothing they
+ * become rare.
+ *
  * A page that is lost is the end of this thread, as of any that loads one.
  */
 #include <linux/frontswap.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
+#include <linux/oom.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/spinlock.h>
 #include <linux/swap.h>
@@ -41,13 +49,14 @@
 
 #define NO_ROOM_PAUSE		HZ
 #define STUCK_AFTER		HZ
-#define STUCK_PAUSE		(5 * HZ)
+#define STUCK_PAUSE		(5UL * HZ)
+#define STUCK_PAUSE_MAX		(20UL * HZ)
+#define SWAPOFF_PAUSE		HZ
 /* The pages are home, the host has not been told yet. */
 #define FLUSH_PAUSE		(HZ / 10 + 1)
 #define WATCH_INTERVAL		(HZ / 10 + 1)
 
-/* A device that goes waits so long for a page to move, then for a round's end. */
-#define DRAIN_PATIENCE_S	15
+/* A device that goes waits so long for a round's end. */
 #define ROUND_END_TIMEOUT	(10 * HZ)
 
 static void vtmem_shrink_watch(struct timer_list *timer);
@@ -62,6 +71,8 @@ static void vtmem_shrink_watch(struct timer_list *timer);
  * @stuck:	it did not for too long
  * @thread:	runs rounds; made once, as frontswap cannot be unregistered
  * @wait:	the thread, for an excess; others, for the end of a round
+ * @next_round:	not before, in jiffies; the thread's own, as is
+ * @stuck_pause: how long that is after the next round that moves nothing
  */
 static struct {
 	spinlock_t lock; /* nests in nothing */
@@ -74,10 +85,14 @@ static struct {
 	struct timer_list timer;
 	struct task_struct *thread;
 	wait_queue_head_t wait;
+	unsigned long next_round;
+	unsigned long stuck_pause;
 } shrink = {
 	.lock = __SPIN_LOCK_UNLOCKED(shrink.lock),
 	.timer = __TIMER_INITIALIZER(vtmem_shrink_watch, 0),
 	.wait = __WAIT_QUEUE_HEAD_INITIALIZER(shrink.wait),
+	.next_round = INITIAL_JIFFIES,
+	.stuck_pause = STUCK_PAUSE,
 };
 
 /* Pages held beyond the target. Under the lock. */
@@ -108,7 +123,23 @@ static bool vtmem_is_busy(void)
 	return READ_ONCE(shrink.busy);
 }
 
-/* Interrupts a round that has nothing left to do. */
+/* Does a task run swapoff? It says so to the OOM killer. */
+static bool vtmem_is_swapoff(void)
+{
+	struct task_struct *task;
+	bool found = false;
+
+	rcu_read_lock();
+	for_each_process(task) {
+		found = oom_task_origin(task);
+		if (found)
+			break;
+	}
+	rcu_read_unlock();
+	return found;
+}
+
+/* Interrupts a round that has nothing left to do, or is in the way. */
 static void vtmem_shrink_watch(struct timer_list *timer)
 {
 	u64 excess;
@@ -123,7 +154,7 @@ static void vtmem_shrink_watch(struct timer_list *timer)
 	shrink.stuck = time_after(jiffies, shrink.moved + STUCK_AFTER);
 	over = excess <= shrink.goal || shrink.stuck;
 	spin_unlock(&shrink.lock);
-	if (over)
+	if (over || vtmem_is_swapoff())
 		send_sig(SIGINT, shrink.thread, 1);
 	else
 		mod_timer(timer, jiffies + WATCH_INTERVAL);
@@ -146,6 +177,12 @@ static long vtmem_shrink_round(void)
 	bool stuck;
 	u64 excess;
 
+	if (vtmem_is_swapoff())
+		return SWAPOFF_PAUSE;
+	if (time_before(jiffies, shrink.next_round)) {
+		vtmem_slots_turn_over();
+		return STUCK_PAUSE;
+	}
 	spin_lock_bh(&shrink.lock);
 	excess = vtmem_excess();
 	pages = vtmem_shrink_pages(excess);
@@ -172,8 +209,12 @@ static long vtmem_shrink_round(void)
 	wake_up_all(&shrink.wait);
 	if (stuck) {
 		vtmem_slots_turn_over();
+		shrink.next_round = jiffies + shrink.stuck_pause;
+		shrink.stuck_pause = min(2 * shrink.stuck_pause,
+					 STUCK_PAUSE_MAX);
 		return STUCK_PAUSE;
 	}
+	shrink.stuck_pause = STUCK_PAUSE;
 	return frontswap_curr_pages() < before ? 0 : FLUSH_PAUSE;
 }
 
@@ -183,7 +224,11 @@ static int vtmem_shrink_thread(void *unused)
 
 	allow_signal(SIGINT);
 	for (;;) {
-		wait_event_idle(shrink.wait, vtmem_is_excess());
+		if (!vtmem_is_excess()) {
+			shrink.next_round = jiffies;
+			shrink.stuck_pause = STUCK_PAUSE;
+			wait_event_idle(shrink.wait, vtmem_is_excess());
+		}
 		pause = vtmem_shrink_round();
 		if (pause)
 			schedule_timeout_idle(pause);
@@ -227,35 +272,26 @@ void vtmem_shrink_wake(void)
 }
 
 /**
- * vtmem_shrink_drain() - bring everything back before the device goes
- * @dev: the device frontswap uses; it stores nothing any more
- *
- * Gives up on what there is no memory for. Of a service that does not answer
- * nothing is asked.
- *
- * Context: may sleep, for as long as pages come back.
+ * vtmem_shrink_all() - bring everything back
+ * @dev: a device that is going; it stores nothing any more
  */
-void vtmem_shrink_drain(struct vtmem_device *dev)
+void vtmem_shrink_all(struct vtmem_device *dev)
 {
-	u64 held, before = U64_MAX, pages;
-	unsigned int waited_s = 0;
+	WRITE_ONCE(dev->target, 0);
+	vtmem_shrink_wake();
+}
 
-	if (!vtmem_session_pages(dev, true, &pages)) {
-		WRITE_ONCE(dev->target, 0);
-		vtmem_shrink_wake();
-		for (;;) {
-			held = atomic_long_read(&dev->nr_held);
-			waited_s = held < before ? 0 : waited_s + 1;
-			if (!held || waited_s > DRAIN_PATIENCE_S)
-				break;
-			before = held;
-			wait_event_timeout(shrink.wait,
-					   !atomic_long_read(&dev->nr_held),
-					   HZ);
-		}
-	}
+/**
+ * vtmem_shrink_stop() - follow a device's target no more
+ * @dev: any device
+ *
+ * Context: may sleep.
+ */
+void vtmem_shrink_stop(struct vtmem_device *dev)
+{
 	spin_lock_bh(&shrink.lock);
-	shrink.dev = NULL;
+	if (shrink.dev == dev)
+		shrink.dev = NULL;
 	spin_unlock_bh(&shrink.lock);
 	wait_event_timeout(shrink.wait, !vtmem_is_busy(), ROUND_END_TIMEOUT);
 }

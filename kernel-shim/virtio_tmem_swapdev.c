@@ -14,7 +14,8 @@
  * is synchronous, though it is: it would then let go of a page as soon as it is
  * read, and write it anew however little had changed. README.md has figures.
  *
- * When the device goes while swap has the disk open, the disk stays until it is
+ * The device does not go while somebody, such as swap, has the disk open, see
+ * virtio_tmem_drain.c. When it has to all the same, the disk stays until it is
  * closed, and fails whatever it is asked for.
  */
 #include <linux/idr.h>
@@ -87,8 +88,24 @@ static void vtmem_swapdev_free_disk(struct gendisk *disk)
 }
 #endif
 
+static int vtmem_swapdev_open(vtmem_opened_t *opened, vtmem_open_mode_t mode)
+{
+	struct vtmem_swapdev *swapdev = vtmem_opened_disk(opened)->private_data;
+
+	return atomic_inc_unless_negative(&swapdev->nr_openers) ? 0 : -ENXIO;
+}
+
+static void vtmem_swapdev_release(VTMEM_RELEASE_PARAMETERS)
+{
+	struct vtmem_swapdev *swapdev = disk->private_data;
+
+	atomic_dec(&swapdev->nr_openers);
+}
+
 static const struct block_device_operations vtmem_swapdev_ops = {
 	.owner = THIS_MODULE,
+	.open = vtmem_swapdev_open,
+	.release = vtmem_swapdev_release,
 	.submit_bio = vtmem_swapdev_submit_bio,
 	.swap_slot_free_notify = vtmem_swapdev_slot_free,
 #ifdef VTMEM_FREE_DISK
@@ -208,6 +225,17 @@ int vtmem_swapdev_attach(struct vtmem_device *dev)
 err_pool:
 	vtmem_pool_destroy(pool);
 	return err;
+}
+
+/**
+ * vtmem_swapdev_claim() - let nobody open a disk any more, if it is not open
+ * @swapdev: a disk
+ *
+ * Return: whether that is so.
+ */
+bool vtmem_swapdev_claim(struct vtmem_swapdev *swapdev)
+{
+	return atomic_cmpxchg(&swapdev->nr_openers, 0, VTMEM_DISK_CLAIMED) <= 0;
 }
 
 /**

@@ -33,9 +33,6 @@
 
 #define CONTROL_TIMEOUT_S	10U
 
-/* A device that is being removed has this long to answer its last loads. */
-#define REMOVAL_PATIENCE_S	10U
-
 /* Is what the caller waits for there: its answer, or, without @req, a slot? */
 static bool vtmem_ready(struct vtmem_queue *q, struct vtmem_request *req)
 {
@@ -183,12 +180,7 @@ static bool vtmem_rekick(struct vtmem_queue *q)
  */
 unsigned int vtmem_load_patience_s(struct vtmem_device *dev)
 {
-	unsigned int limit_s = dev->swapdev ? READ_ONCE(vtmem_load_timeout_s) :
-					      0;
-
-	if (READ_ONCE(dev->removing))
-		limit_s = min_not_zero(limit_s, REMOVAL_PATIENCE_S);
-	return limit_s;
+	return dev->swapdev ? READ_ONCE(vtmem_load_timeout_s) : 0;
 }
 
 /* How long @req may go unanswered, in seconds; 0: for ever. */

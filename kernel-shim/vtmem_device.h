@@ -5,6 +5,7 @@
 #ifndef _VTMEM_DEVICE_H
 #define _VTMEM_DEVICE_H
 
+#include <linux/completion.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
@@ -37,9 +38,12 @@ struct vtmem_swapdev;
  * @nr_queues:	of both kinds
  * @control_mutex: serialises control requests
  * @pools:	every pool, guarded by @control_mutex
- * @refuse_puts: front ends put nothing any more: being removed or hibernated
- * @removing:	loads have a limit to their patience
- * @hibernating: what the host holds will not fit the memory image
+ * @refuse_puts: front ends put nothing: what the host holds will not fit the
+ *		memory image that is about to be made
+ * @removing:	nor from now on: pages come home, and the device goes
+ * @last_puts:	notices when every put that did not see that is over
+ * @puts_over:	it has
+ * @hibernating: the image is being made or read
  * @pm_notifier: learns of hibernation before it starts
  * @swapdev:	its disk, or NULL
  * @spares:	objects and chunks for puts
@@ -64,6 +68,8 @@ struct vtmem_device {
 	struct list_head pools;
 	bool refuse_puts;
 	bool removing;
+	struct rcu_head last_puts;
+	struct completion puts_over;
 	bool hibernating;
 	struct notifier_block pm_notifier;
 
@@ -75,5 +81,10 @@ struct vtmem_device {
 	struct vtmem_stats __percpu *stats;
 	struct dentry *debugfs;
 };
+
+static inline bool vtmem_refuses_puts(const struct vtmem_device *dev)
+{
+	return READ_ONCE(dev->refuse_puts) || READ_ONCE(dev->removing);
+}
 
 #endif /* _VTMEM_DEVICE_H */

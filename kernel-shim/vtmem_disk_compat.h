@@ -4,6 +4,7 @@
  *
  * 5.10..5.13	a queue and a disk are allocated apart
  * 5.14..6.8	together
+ * 6.5 on	opened and closed as a disk, not as a block device
  * 6.11 on	together, with its limits in one structure
  * 6.9 and 6.10 were halfway there, and are not supported.
  */
@@ -30,6 +31,18 @@ static inline struct gendisk *vtmem_bio_disk(struct bio *bio)
 	return bio->bi_disk;
 #endif
 }
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+#define vtmem_opened_t			struct gendisk
+#define vtmem_open_mode_t		blk_mode_t
+#define vtmem_opened_disk(disk)		(disk)
+#define VTMEM_RELEASE_PARAMETERS	struct gendisk *disk
+#else
+#define vtmem_opened_t			struct block_device
+#define vtmem_open_mode_t		fmode_t
+#define vtmem_opened_disk(bdev)		((bdev)->bd_disk)
+#define VTMEM_RELEASE_PARAMETERS	struct gendisk *disk, fmode_t mode
+#endif
 
 /* Before that nobody says when a disk is no longer open to anybody. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 18, 0)

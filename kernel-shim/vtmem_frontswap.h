@@ -12,7 +12,6 @@ struct vtmem_device;
 #ifdef VTMEM_FRONTSWAP
 int vtmem_frontswap_attach(struct vtmem_device *dev);
 bool vtmem_frontswap_uses(struct vtmem_device *dev);
-void vtmem_frontswap_drain(struct vtmem_device *dev);
 void vtmem_frontswap_detach(struct vtmem_device *dev);
 #else
 static inline int vtmem_frontswap_attach(struct vtmem_device *dev)
@@ -25,7 +24,6 @@ static inline bool vtmem_frontswap_uses(struct vtmem_device *dev)
 	return false;
 }
 
-static inline void vtmem_frontswap_drain(struct vtmem_device *dev) {}
 static inline void vtmem_frontswap_detach(struct vtmem_device *dev) {}
 #endif
 

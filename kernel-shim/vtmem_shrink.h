@@ -11,7 +11,8 @@ struct vtmem_device;
 #ifdef VTMEM_SHRINK
 int vtmem_shrink_start(struct vtmem_device *dev);
 void vtmem_shrink_wake(void);
-void vtmem_shrink_drain(struct vtmem_device *dev);
+void vtmem_shrink_all(struct vtmem_device *dev);
+void vtmem_shrink_stop(struct vtmem_device *dev);
 void vtmem_slots_turn_over(void);
 #else
 static inline int vtmem_shrink_start(struct vtmem_device *dev)
@@ -20,7 +21,8 @@ static inline int vtmem_shrink_start(struct vtmem_device *dev)
 }
 
 static inline void vtmem_shrink_wake(void) {}
-static inline void vtmem_shrink_drain(struct vtmem_device *dev) {}
+static inline void vtmem_shrink_all(struct vtmem_device *dev) {}
+static inline void vtmem_shrink_stop(struct vtmem_device *dev) {}
 #endif
 
 #endif /* _VTMEM_SHRINK_H */

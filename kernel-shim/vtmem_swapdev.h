@@ -13,6 +13,8 @@
 struct vtmem_device;
 struct gendisk;
 
+#define VTMEM_DISK_CLAIMED	(-1)
+
 /* Pages of an object: neighbours share a queue. */
 #define VTMEM_DISK_OBJECT_SHIFT	10
 
@@ -20,12 +22,14 @@ struct gendisk;
  * struct vtmem_swapdev - a disk whose blocks are the pages of a pool
  * @disk:	the disk
  * @number:	the N of tmemswapN
+ * @nr_openers:	how often it is open; VTMEM_DISK_CLAIMED: never again
  * @pool:	its pool; NULL once the device is gone, while swap may still hold
  *		the disk open. Read under vtmem_srcu
  */
 struct vtmem_swapdev {
 	struct gendisk *disk;
 	int number;
+	atomic_t nr_openers;
 	struct vtmem_pool __rcu *pool;
 };
 
@@ -39,6 +43,7 @@ static inline void vtmem_disk_key(struct vtmem_key *key, u64 page)
 
 bool vtmem_swapdev_wanted(void);
 int vtmem_swapdev_attach(struct vtmem_device *dev);
+bool vtmem_swapdev_claim(struct vtmem_swapdev *swapdev);
 void vtmem_swapdev_detach(struct vtmem_device *dev);
 int vtmem_swapdev_populate(struct vtmem_device *dev);
 int vtmem_swapdev_init(void);

@@ -50,6 +50,8 @@ export interface GuestMachine {
   frontEnd?: FrontEnd;
   /** Measure requests that give the host no work, beside the workload. */
   roundTrips?: boolean;
+  /** It is powered off with swap on, after a try to sleep where the driver makes a disk. */
+  swapStays?: boolean;
   workload?: {
     megabytes: number;
     processes: number;
@@ -71,6 +73,7 @@ function kernelCommandLine(guest: GuestMachine): string {
   if (guest.frontEnd !== undefined) {
     words.push(`tmemd.swap_device=${guest.frontEnd === 'swap-device' ? 1 : 0}`);
   }
+  if (guest.swapStays) words.push('tmemd.swap_stays=1');
   if (guest.roundTrips) words.push('tmemd.round_trips=1');
   if (guest.zramMiB !== undefined) words.push(`tmemd.zram=${guest.zramMiB}M`);
   for (const [name, value] of Object.entries(guest.workload ?? {})) words.push(`tmemd.${name}=${value}`);

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { makeArtefacts } from '../../kernel-shim/lab/artefacts.js';
 import { makeFileDisk } from '../../kernel-shim/lab/file-disk.js';
 import { GuestReport } from '../../kernel-shim/lab/guest-report.js';
-import type { Job } from '../../kernel-shim/lab/qemu.js';
+import type { FrontEnd, Job } from '../../kernel-shim/lab/qemu.js';
 import { Service } from '../mock/service.js';
 import { prepareMachine } from './lab-machine.js';
 import { qmp } from './qmp.js';
@@ -18,6 +18,8 @@ export interface DrivenGuest {
   at(phase: string, interfere: () => Promise<void>): void;
   /** Called once, before the workload starts the phase `pause`; the guest waits for it. */
   whilePaused(interfere: () => Promise<void>): void;
+  /** Called once, when the workload is over, and swap off; the guest waits for it before it goes. */
+  beforeItGoes(interfere: () => Promise<void>): void;
   /** Resolves to the answer, with `event` once QEMU has said that, too. */
   qmp(command: string, args?: object, event?: string): Promise<unknown>;
   /** As the service counts them. */
@@ -39,6 +41,12 @@ export interface DrivenGuestOptions {
   hotplug?: boolean;
   /** The phase of the workload it waits before. */
   pause?: string;
+  /** Absent: frontswap. */
+  frontEnd?: FrontEnd;
+  /** Two disks to swap to: the second is used when the first, of this size, is full. */
+  firstDiskMiB?: number;
+  /** It is powered off with swap on, after a try to sleep where the driver makes a disk. */
+  swapStays?: boolean;
 }
 
 /** Polls: what happens in the guest takes as long as it takes. */
@@ -56,7 +64,14 @@ export async function until(
 /** Everything but running it. `guest` is its section of the service's configuration. */
 export async function prepareGuest(
   guest: Record<string, string | number> = {},
-  { job = 'swap', hotplug = false, pause = '' }: DrivenGuestOptions = {},
+  {
+    job = 'swap',
+    hotplug = false,
+    pause = '',
+    frontEnd,
+    firstDiskMiB,
+    swapStays = false,
+  }: DrivenGuestOptions = {},
 ): Promise<DrivenGuest> {
   const machine = await prepareMachine(
     await makeArtefacts('5.10', new AbortController().signal),
@@ -65,7 +80,8 @@ export async function prepareGuest(
   );
   const service = await Service.start({ guests: { guest } });
   const diskMiB = WORKLOAD_MIB + 64;
-  const swapDiskPath = machine.disk('swap', diskMiB);
+  const swapDiskPath = machine.disk('swap', firstDiskMiB ?? diskMiB);
+  const spareDiskPath = firstDiskMiB === undefined ? undefined : machine.disk('spare', diskMiB);
   const fileDiskPath = machine.disk('files', diskMiB);
   if (job === 'files') await makeFileDisk(fileDiskPath, diskMiB);
   const qmpPath = path.join(machine.folder, 'qmp.sock');
@@ -80,6 +96,7 @@ export async function prepareGuest(
     service,
     at: (phase, interfere) => void interferences.set(`phase ${phase}`, interfere),
     whilePaused: (interfere) => void interferences.set('held', interfere),
+    beforeItGoes: (interfere) => void interferences.set('done 0', interfere),
     qmp: (command, args, event) => qmp(qmpPath, command, args, event),
     pagesPut: async () => (await service.admin.guest('guest')).counters.putsGoodTotal,
     console: machine.console,
@@ -91,10 +108,13 @@ export async function prepareGuest(
         .run({
           mode: 'run',
           swapDiskPath,
+          ...(spareDiskPath !== undefined && { spareDiskPath }),
+          ...(frontEnd !== undefined && { frontEnd }),
           ...(job === 'files' && { fileDiskPath }),
           qmpPath,
           devicePath: service.socket('guest'),
           hotplug,
+          swapStays,
           workload: { pause, job, megabytes: WORKLOAD_MIB, processes: 2, stream: 0, seed: 1 },
           timeoutSeconds: 400,
           onLine(line) {
@@ -111,7 +131,7 @@ export async function prepareGuest(
             // That it failed is told at the end.
             interference.catch(() => cut());
             // Only a guest that waits is kept waiting.
-            return line === 'held' ? interference : undefined;
+            return line === 'held' || line === 'done 0' ? interference : undefined;
           },
         })
         .catch((error: unknown) => {

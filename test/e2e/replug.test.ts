@@ -34,6 +34,14 @@ async function unplug(driven: DrivenGuest): Promise<void> {
   await driven.qmp('chardev-remove', { id: 'tmem' });
 }
 
+/** Its device is to be unplugged, and the driver has said what that waits for. */
+const waits = (driven: DrivenGuest): boolean => /not removed for \d+ s: /.test(driven.console());
+
+const isPlugged = async (driven: DrivenGuest): Promise<boolean> => {
+  const devices = (await driven.qmp('qom-list', { path: '/machine/peripheral' })) as { name: string }[];
+  return devices.some(({ name }) => name === slot.id);
+};
+
 async function plug(driven: DrivenGuest, service: Service): Promise<void> {
   const addr = { type: 'unix', data: { path: service.socket('guest') } };
   await driven.qmp('chardev-add', {
@@ -94,6 +102,58 @@ test(
     expect(report.failure).toBeUndefined();
     expect(report.result?.pages_corrupt).toBe(0);
     expect(report.result?.pages_checked).toBeGreaterThan(0);
+    expect(complaintsIn(driven.console())).toEqual([]);
+  },
+  TEST_MS,
+);
+
+test.each([
+  // frontswap knows only how to bring back the pages of the first of two disks. The others go with their processes.
+  ['by frontswap, also for a second disk', {}, { firstDiskMiB: 24, swapStays: true }],
+  ['as a disk', { reserve: '64MiB' }, { frontEnd: 'swap-device' as const }],
+])(
+  'a device that is swapped to, %s: unplugging waits while the service lives, until every page is home',
+  async (_, section, options) => {
+    const driven = await prepareGuest(section, { hotplug: true, pause: 'check', ...options });
+    guest = driven;
+    let heldBefore = 0;
+    let heldMeanwhile = 0;
+    driven.whilePaused(async () => {
+      heldBefore = await persistentPages(driven.service);
+      await driven.qmp('device_del', { id: slot.id });
+      await until('it says what it waits for', () => waits(driven), 300);
+      heldMeanwhile = await persistentPages(driven.service);
+      expect(await isPlugged(driven)).toBe(true);
+    });
+    driven.beforeItGoes(() => until('it is unplugged', async () => !(await isPlugged(driven)), 300));
+    const report = await driven.run();
+    expect(heldBefore).toBeGreaterThan(0);
+    expect(heldMeanwhile).toBeGreaterThan(0);
+    expect(report.failure).toBeUndefined();
+    expect(report.result?.pages_corrupt).toBe(0);
+    expect(report.result?.pages_checked).toBeGreaterThan(0);
+    expect(complaintsIn(driven.console())).toEqual([]);
+  },
+  TEST_MS,
+);
+
+test(
+  'a device that is swapped to and to be unplugged keeps its guest from sleeping, and not from powering off',
+  async () => {
+    const driven = await prepareGuest(
+      { reserve: '64MiB' },
+      { hotplug: true, pause: 'check', frontEnd: 'swap-device', swapStays: true },
+    );
+    guest = driven;
+    driven.whilePaused(async () => {
+      await driven.qmp('device_del', { id: slot.id });
+      await until('it says what it waits for', () => waits(driven), 300);
+    });
+    driven.beforeItGoes(async () => expect(await isPlugged(driven)).toBe(true));
+    const report = await driven.run();
+    expect(report.failure).toBeUndefined();
+    expect(report.result?.pages_corrupt).toBe(0);
+    expect(driven.console()).toContain('no sleep while the device is being removed');
     expect(complaintsIn(driven.console())).toEqual([]);
   },
   TEST_MS,

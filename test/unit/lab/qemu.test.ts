@@ -36,6 +36,7 @@ describe('QEMU arguments', () => {
     expect(text({})).not.toContain('rootfstype');
     expect(text({ diskPath: '/s/disk.sock' })).toContain('rootfstype=ramfs');
     expect(text({ rootStays: true })).toContain('rootfstype=ramfs');
+    expect(text({ swapStays: true })).toContain('tmemd.swap_stays=1');
   });
 
   test('the swap disk goes past the host’s page cache', () => {
