@@ -6,7 +6,7 @@ import { afterEach, expect, test } from 'vitest';
 import { complaintsIn } from '../../kernel-shim/lab/kernel-log.js';
 import { slot, tmemDevice } from '../../kernel-shim/lab/qemu.js';
 import { Service } from '../mock/service.js';
-import { type DrivenGuest, prepareGuest, until } from './driven-guest.js';
+import { type DrivenGuest, type DrivenGuestOptions, prepareGuest, until } from './driven-guest.js';
 import { CLEAN_UP_MS } from './lab-machine.js';
 
 const TEST_MS = 600_000;
@@ -107,54 +107,56 @@ test(
   TEST_MS,
 );
 
-test.each([
-  // frontswap knows only how to bring back the pages of the first of two disks. The others go with their processes.
-  ['by frontswap, also for a second disk', {}, { firstDiskMiB: 24, swapStays: true }],
-  ['as a disk', { reserve: '64MiB' }, { frontEnd: 'swap-device' as const }],
-])(
-  'a device that is swapped to, %s: unplugging waits while the service lives, until every page is home',
-  async (_, section, options) => {
-    const driven = await prepareGuest(section, { hotplug: true, pause: 'check', ...options });
-    guest = driven;
-    let heldBefore = 0;
-    let heldMeanwhile = 0;
-    driven.whilePaused(async () => {
-      heldBefore = await persistentPages(driven.service);
-      await driven.qmp('device_del', { id: slot.id });
-      await until('it says what it waits for', () => waits(driven), 300);
-      heldMeanwhile = await persistentPages(driven.service);
-      expect(await isPlugged(driven)).toBe(true);
-    });
-    driven.beforeItGoes(() => until('it is unplugged', async () => !(await isPlugged(driven)), 300));
-    const report = await driven.run();
-    expect(heldBefore).toBeGreaterThan(0);
-    expect(heldMeanwhile).toBeGreaterThan(0);
-    expect(report.failure).toBeUndefined();
-    expect(report.result?.pages_corrupt).toBe(0);
-    expect(report.result?.pages_checked).toBeGreaterThan(0);
-    expect(complaintsIn(driven.console())).toEqual([]);
-  },
+/** A guest that is told to let go of its device, and waits with that, checks every page. Resolves to its log. */
+async function workWhileUnplugWaits(
+  section: Record<string, string>,
+  options: Omit<DrivenGuestOptions, 'hotplug' | 'pause'>,
+  beforeItGoes: (driven: DrivenGuest) => Promise<void>,
+): Promise<string> {
+  const driven = await prepareGuest(section, { hotplug: true, pause: 'check', ...options });
+  guest = driven;
+  let held = 0;
+  driven.whilePaused(async () => {
+    await driven.qmp('device_del', { id: slot.id });
+    await until('it says what it waits for', () => waits(driven), 300);
+    held = await persistentPages(driven.service);
+    expect(await isPlugged(driven)).toBe(true);
+  });
+  driven.beforeItGoes(() => beforeItGoes(driven));
+  const report = await driven.run();
+  expect(held).toBeGreaterThan(0);
+  expect(report.failure).toBeUndefined();
+  expect(report.result?.pages_corrupt).toBe(0);
+  expect(report.result?.pages_checked).toBeGreaterThan(0);
+  expect(complaintsIn(driven.console())).toEqual([]);
+  return driven.console();
+}
+
+test(
+  'pages of a second disk, which the driver cannot bring home: the device stays as long as its service lives',
+  // No swapoff: 5.10 does not bear one beside the driver's.
+  () => workWhileUnplugWaits({}, { firstDiskMiB: 24, swapStays: true }, async () => {}),
   TEST_MS,
 );
 
 test(
-  'a device that is swapped to and to be unplugged keeps its guest from sleeping, and not from powering off',
+  'a swap device that is swapped to stays, until swapoff',
+  () =>
+    workWhileUnplugWaits({ reserve: '64MiB' }, { frontEnd: 'swap-device' }, (driven) =>
+      until('it is unplugged', async () => !(await isPlugged(driven)), 300),
+    ),
+  TEST_MS,
+);
+
+test(
+  'a device that waits to be unplugged keeps its guest from sleeping, and not from powering off',
   async () => {
-    const driven = await prepareGuest(
+    const log = await workWhileUnplugWaits(
       { reserve: '64MiB' },
-      { hotplug: true, pause: 'check', frontEnd: 'swap-device', swapStays: true },
+      { frontEnd: 'swap-device', swapStays: true },
+      async (driven) => expect(await isPlugged(driven)).toBe(true),
     );
-    guest = driven;
-    driven.whilePaused(async () => {
-      await driven.qmp('device_del', { id: slot.id });
-      await until('it says what it waits for', () => waits(driven), 300);
-    });
-    driven.beforeItGoes(async () => expect(await isPlugged(driven)).toBe(true));
-    const report = await driven.run();
-    expect(report.failure).toBeUndefined();
-    expect(report.result?.pages_corrupt).toBe(0);
-    expect(driven.console()).toContain('no sleep while the device is being removed');
-    expect(complaintsIn(driven.console())).toEqual([]);
+    expect(log).toContain('no sleep while the device is being removed');
   },
   TEST_MS,
 );
