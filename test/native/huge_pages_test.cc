@@ -88,6 +88,17 @@ TEST_CASE("a region that loses a frame is made one again when it is full again")
   CHECK(r.huge.begin(&r.region));
 }
 
+TEST_CASE("a region that loses a frame before its time has come is none until it is full again") {
+  Regions r;
+  r.fillSecond();
+  r.huge.emptied(40);
+  r.settle();
+  CHECK(!r.huge.begin(&r.region));
+  r.huge.filled(40);
+  r.settle();
+  CHECK(r.huge.begin(&r.region));
+}
+
 TEST_CASE("a frame given back while the kernel copies is told of, and the region is none") {
   Regions r;
   r.fillSecond();
