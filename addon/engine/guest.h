@@ -58,9 +58,10 @@ struct DedupGroup {
 enum class Refusal { kNone, kCapacity, kLimit, kCap, kFrozen };
 
 struct Guest {
-  // Puts that may be in progress at once without a replacement in the reserve
-  // having to wait for the page it replaces.
+  // Pages whose puts may be in progress at once without a replacement in the reserve
+  // having to wait for the page it replaces: of two threads, or more that put fewer together.
   static constexpr uint64_t kPutsInFlight = 16;
+  static_assert(kPutsInFlight >= 2 * kPutPagesMax);
   // A page's entry, slot and share of leaf and object, for chargedBytes.
   static constexpr uint64_t kChargedMetadataBytes = 16;
 
