@@ -9,8 +9,8 @@
 //
 // Freed blocks leave holes. A closed span is made appendable again by *packing*: its
 // live blocks are copied to a spare frame without the holes and the frames swapped.
-// References name span and entry, so they stay valid. The fullest span worth it is
-// packed first, so that sparse ones drain and can be given back whole.
+// References name span and entry, so they stay valid. The sparsest span is
+// packed first, which gives most room for a copy.
 //
 // What fits. In a reserve bin a span of fewer than kWorstCaseBlocks live blocks
 // has, once packed, room for one more of any content; so n pages always fit in
@@ -146,7 +146,7 @@ class Bin {
 
  private:
   static constexpr uint32_t kOpenSpans = 8;
-  static constexpr uint32_t kLists = 16;  // by free bytes, 4 KiB a list
+  static constexpr uint32_t kLists = 64;  // by free bytes, 1 KiB a list
   static constexpr uint8_t kDraining = kLists;  // one list more
   static constexpr uint8_t kOnNoList = 0xff;
   static constexpr uint8_t kBeingEvicted = 0xfe;
@@ -155,12 +155,12 @@ class Bin {
   static_assert(kWorstCaseBlocks * 4096 + kReserveEntriesMax * sizeof(Entry) <= kSpanDataBytes);
   // Packing starts when this share of the closed spans' bytes is dead.
   static constexpr uint64_t kDeadShareToPack = 24;  // one part in 24
-  static constexpr uint32_t kPackFreeBytes = 8 * 1024;
+  static constexpr uint32_t kPackFreeBytes = 6 * 1024;
   // Draining starts above one part dead in 16, goes on down to one in 32, and takes
   // spans with at least a quarter free.
   static constexpr uint64_t kDeadShareToDrain = 16;
   static constexpr uint64_t kDeadShareDrained = 32;
-  static constexpr uint32_t kDrainListMin = 4;
+  static constexpr uint32_t kDrainListMin = kLists / 4;
 
   Released unrefLocked(Loc loc);
   uint32_t prefixUnits() const { return kind_ == SpanKind::kEphemeral ? 1 : 0; }
