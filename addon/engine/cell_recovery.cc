@@ -67,7 +67,7 @@ void Recovery::takeLeaf(GuestInHand& in, CellRef ref) {
   uint64_t hash = guest.map.hashOf(object.poolTag - 1, object.oid);
   PageMap::Shard& shard = guest.map.shard(PageMap::shardOf(hash));
   if (object.leafCount == 0 && !shard.adoptObject(hash, objectRef)) refuse(guest, "an object is there twice");
-  if (!shard.adoptLeaf(ref)) refuse(guest, "a leaf is there twice");
+  if (!shard.adoptLeaf(hash, ref)) refuse(guest, "a leaf is there twice");
   nameBlocks(guest, leaf);
 }
 

@@ -19,22 +19,39 @@ PageMap::~PageMap() {
   }
 }
 
-uint64_t PageMap::Shard::leafHash(CellRef object, uint32_t number) {
-  uint64_t x = (uint64_t{object} << 32 | number) * 0x9e3779b97f4a7c15u;
+uint64_t PageMap::Shard::leafHash(uint64_t hash, uint32_t number) {
+  uint64_t x = (hash + number) * 0x9e3779b97f4a7c15u;
   return (x ^ x >> 29) >> 8;
 }
+
+namespace {
+
+bool isNamed(const Object& object, uint32_t pool, const uint64_t oid[3]) {
+  return object.poolTag == pool + 1 && std::memcmp(object.oid, oid, sizeof object.oid) == 0;
+}
+
+}  // namespace
 
 CellRef PageMap::Shard::findObject(uint64_t hash, uint32_t pool, const uint64_t oid[3]) const {
   for (CellRef ref = objects_.head(objectHash(hash)); ref;) {
     const Object& candidate = object(ref);
-    if (candidate.poolTag == pool + 1 && std::memcmp(candidate.oid, oid, sizeof candidate.oid) == 0) return ref;
+    if (isNamed(candidate, pool, oid)) return ref;
     ref = candidate.next;
   }
   return 0;
 }
 
-CellRef PageMap::Shard::findLeaf(CellRef objectRef, uint32_t number) const {
-  for (CellRef ref = leaves_.head(leafHash(objectRef, number)); ref;) {
+CellRef PageMap::Shard::findLeaf(uint64_t hash, uint32_t pool, const uint64_t oid[3], uint32_t number) const {
+  for (CellRef ref = leaves_.head(leafHash(hash, number)); ref;) {
+    const Leaf& candidate = leaf(ref);
+    if (candidate.number == number && isNamed(object(candidate.object), pool, oid)) return ref;
+    ref = candidate.next;
+  }
+  return 0;
+}
+
+CellRef PageMap::Shard::findLeaf(uint64_t hash, CellRef objectRef, uint32_t number) const {
+  for (CellRef ref = leaves_.head(leafHash(hash, number)); ref;) {
     const Leaf& candidate = leaf(ref);
     if (candidate.object == objectRef && candidate.number == number) return ref;
     ref = candidate.next;
@@ -56,15 +73,15 @@ CellRef PageMap::Shard::makeObject(uint64_t hash, uint32_t pool, const uint64_t 
   return ref;
 }
 
-CellRef PageMap::Shard::makeLeaf(CellRef objectRef, uint32_t number, Slabs slabs) {
-  if (CellRef found = findLeaf(objectRef, number)) return found;
+CellRef PageMap::Shard::makeLeaf(uint64_t hash, CellRef objectRef, uint32_t number, Slabs slabs) {
+  if (CellRef found = findLeaf(hash, objectRef, number)) return found;
   CellRef ref = slabs.leaves.allocate();
   if (!ref) return 0;
   Leaf& made = leaf(ref);
   made.number = number;
   made.object = objectRef;
   made.slotChecks[0] = made.slotChecks[1] = table_->check().ofNoSlots();
-  linkLeaf(ref, objectRef);
+  linkLeaf(hash, ref, objectRef);
   // release: recovery takes a cell with a check for a leaf with a name.
   std::atomic_ref<uint32_t>(made.nameCheck).store(table_->check().ofLeafName(ref, objectRef, number),
                                                   std::memory_order_release);
@@ -74,17 +91,17 @@ CellRef PageMap::Shard::makeLeaf(CellRef objectRef, uint32_t number, Slabs slabs
 void PageMap::Shard::linkObject(uint64_t hash, CellRef ref) {
   objects_.makeRoom(
       objectCount_, *table_, [this](CellRef cell) -> CellRef& { return object(cell).next; },
-      [this](CellRef cell) { return objectHash(map_->hashOf(object(cell).poolTag - 1, object(cell).oid)); });
+      [this](CellRef cell) { return objectHash(hashOf(object(cell))); });
   CellRef& head = objects_.head(objectHash(hash));
   object(ref).next = head;
   head = ref;
   objectCount_++;
 }
 
-void PageMap::Shard::linkLeaf(CellRef ref, CellRef objectRef) {
+void PageMap::Shard::linkLeaf(uint64_t hash, CellRef ref, CellRef objectRef) {
   leaves_.makeRoom(
       leafCount_, *table_, [this](CellRef cell) -> CellRef& { return leaf(cell).next; },
-      [this](CellRef cell) { return leafHash(leaf(cell).object, leaf(cell).number); });
+      [this](CellRef cell) { return leafHash(hashOf(object(leaf(cell).object)), leaf(cell).number); });
   Leaf& made = leaf(ref);
   Object& parent = object(objectRef);
   made.previousOfObject = 0;
@@ -92,7 +109,7 @@ void PageMap::Shard::linkLeaf(CellRef ref, CellRef objectRef) {
   if (parent.firstLeaf) leaf(parent.firstLeaf).previousOfObject = ref;
   parent.firstLeaf = ref;
   parent.leafCount++;
-  CellRef& head = leaves_.head(leafHash(objectRef, made.number));
+  CellRef& head = leaves_.head(leafHash(hash, made.number));
   made.next = head;
   head = ref;
   leafCount_++;
@@ -108,17 +125,17 @@ bool PageMap::Shard::adoptObject(uint64_t hash, CellRef ref) {
   return true;
 }
 
-bool PageMap::Shard::adoptLeaf(CellRef ref) {
+bool PageMap::Shard::adoptLeaf(uint64_t hash, CellRef ref) {
   Leaf& found = leaf(ref);
-  if (findLeaf(found.object, found.number)) return false;
-  linkLeaf(ref, found.object);
+  if (findLeaf(hash, found.object, found.number)) return false;
+  linkLeaf(hash, ref, found.object);
   return true;
 }
 
-void PageMap::Shard::removeLeaf(CellRef ref, Slabs slabs) {
+void PageMap::Shard::removeLeaf(uint64_t hash, CellRef ref, Slabs slabs) {
   Leaf& gone = leaf(ref);
   assert(gone.used == 0);
-  CellRef* link = &leaves_.head(leafHash(gone.object, gone.number));
+  CellRef* link = &leaves_.head(leafHash(hash, gone.number));
   while (*link != ref) link = &leaf(*link).next;
   *link = gone.next;
   Object& parent = object(gone.object);

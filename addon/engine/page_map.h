@@ -1,7 +1,8 @@
 // From a page's key to its slot: the objects and leaves of one guest.
 //
-// An object is found by its name, a leaf by its object and number, each through
-// a hash table (chain_table.h). The tables only
+// An object is found by its name, a leaf by its object's name and its number, each through
+// a hash table (chain_table.h): so the way to a slot leads through the leaf alone, and the
+// object is looked at beside it. The tables only
 // point at what the arena holds; recovery (recovery.h) rebuilds them from it. They are split into
 // shards by the object's name; a shard's lock guards its tables and the objects,
 // leaves and slots found through them.
@@ -36,20 +37,23 @@ class PageMap {
 
     // 0 when there is none.
     CellRef findObject(uint64_t hash, uint32_t pool, const uint64_t oid[3]) const;
-    CellRef findLeaf(CellRef object, uint32_t number) const;
+    // `hash` is that of the object's name.
+    CellRef findLeaf(uint64_t hash, uint32_t pool, const uint64_t oid[3], uint32_t number) const;
+    CellRef findLeaf(uint64_t hash, CellRef object, uint32_t number) const;
     // As above, made when missing; 0 when no cell could be had.
     CellRef makeObject(uint64_t hash, uint32_t pool, const uint64_t oid[3], Slabs slabs);
-    CellRef makeLeaf(CellRef object, uint32_t number, Slabs slabs);
+    CellRef makeLeaf(uint64_t hash, CellRef object, uint32_t number, Slabs slabs);
     // Takes over cells a killed process left. False when the map holds the like already.
     bool adoptObject(uint64_t hash, CellRef object);
-    bool adoptLeaf(CellRef leaf);
+    bool adoptLeaf(uint64_t hash, CellRef leaf);
     // Unlinks and frees an empty leaf.
-    void removeLeaf(CellRef leaf, Slabs slabs);
+    void removeLeaf(uint64_t hash, CellRef leaf, Slabs slabs);
     // Unlinks and frees an object without leaves.
     void removeObject(uint64_t hash, CellRef object, Slabs slabs);
 
     Object& object(CellRef ref) const { return table_->cell<Object>(ref); }
     Leaf& leaf(CellRef ref) const { return table_->cell<Leaf>(ref); }
+    uint64_t hashOf(const Object& object) const { return map_->hashOf(object.poolTag - 1, object.oid); }
     // Any object of the pool; 0: none. `bucket` remembers where to go on.
     CellRef nextObjectOfPool(uint32_t pool, size_t* bucket) const;
     template <typename Visit>  // Visit(CellRef)
@@ -66,8 +70,8 @@ class PageMap {
     uint64_t objectCount() const { return objectCount_; }
     uint64_t leafCount() const { return leafCount_; }
     // What findLeaf() will look at first, to be prefetched; null: nothing.
-    const Leaf* likelyLeaf(CellRef objectRef, uint32_t number) const {
-      CellRef ref = leaves_.head(leafHash(objectRef, number));
+    const Leaf* likelyLeaf(uint64_t hash, uint32_t number) const {
+      CellRef ref = leaves_.head(leafHash(hash, number));
       return ref ? &leaf(ref) : nullptr;
     }
 
@@ -75,9 +79,9 @@ class PageMap {
     friend class PageMap;
     // Without the bits that chose the shard.
     static uint64_t objectHash(uint64_t hash) { return hash >> 8; }
-    static uint64_t leafHash(CellRef object, uint32_t number);
+    static uint64_t leafHash(uint64_t hash, uint32_t number);
     void linkObject(uint64_t hash, CellRef object);
-    void linkLeaf(CellRef leaf, CellRef object);
+    void linkLeaf(uint64_t hash, CellRef leaf, CellRef object);
 
     SpanTable* table_ = nullptr;
     const PageMap* map_ = nullptr;

@@ -150,8 +150,10 @@ bool Settler::walkBucket(Guest& guest, const Store::Impl::SettlePolicy* policy, 
     SpinGuard guard(shard.lock);
     *more = cursor_.bucket + 1 < shard.leafBuckets();
     if (cursor_.bucket < shard.leafBuckets()) {
-      shard.forEachLeafIn(cursor_.bucket,
-                          [&](CellRef ref) { leaves_.push_back({shard.leaf(ref).object, shard.leaf(ref).number}); });
+      shard.forEachLeafIn(cursor_.bucket, [&](CellRef ref) {
+        const Leaf& leaf = shard.leaf(ref);
+        leaves_.push_back({shard.hashOf(shard.object(leaf.object)), leaf.object, leaf.number});
+      });
     }
   }
   for (Store::Impl::LeafName name : leaves_) {
@@ -189,7 +191,7 @@ bool Store::Impl::reindexLeaf(WorkerContext& context, Guest& guest, PageMap::Sha
     uint32_t value;
     {
       SpinGuard guard(shard.lock);
-      CellRef ref = shard.findLeaf(name.object, name.number);
+      CellRef ref = shard.findLeaf(name.objectHash, name.object, name.number);
       if (!ref) return true;
       value = shard.leaf(ref).slot[slot];
       if (!isBlock(value)) continue;
@@ -221,7 +223,7 @@ bool Store::Impl::settleLeaf(WorkerContext& context, SettlingEncoder& encoder, G
   Leaf copy;
   {
     SpinGuard guard(shard.lock);
-    CellRef ref = shard.findLeaf(name.object, name.number);
+    CellRef ref = shard.findLeaf(name.objectHash, name.object, name.number);
     if (!ref) return true;
     copy = shard.leaf(ref);
   }
@@ -241,7 +243,7 @@ bool Store::Impl::settleLeaf(WorkerContext& context, SettlingEncoder& encoder, G
   }
   if (level == 0) return true;
   SpinGuard guard(shard.lock);
-  CellRef ref = shard.findLeaf(name.object, name.number);
+  CellRef ref = shard.findLeaf(name.objectHash, name.object, name.number);
   if (ref && shard.leaf(ref).touched == copy.touched) shard.leaf(ref).settled = static_cast<uint8_t>(level);
   return true;
 }
@@ -253,7 +255,7 @@ void Store::Impl::resettle(WorkerContext& context, SettlingEncoder& encoder, Gue
   Loc from = value & ~kSharedBit;
   {
     SpinGuard guard(shard.lock);
-    CellRef ref = shard.findLeaf(name.object, name.number);
+    CellRef ref = shard.findLeaf(name.objectHash, name.object, name.number);
     if (!ref || shard.leaf(ref).slot[slot] != value) return;
     table.pin(spanOf(from));
   }
@@ -282,7 +284,7 @@ void Store::Impl::resettle(WorkerContext& context, SettlingEncoder& encoder, Gue
   }
   if (made.value) {
     SpinGuard guard(shard.lock);
-    CellRef ref = shard.findLeaf(name.object, name.number);
+    CellRef ref = shard.findLeaf(name.objectHash, name.object, name.number);
     Entry now = SpanTable::entryAt(base, entryOf(from)).load(std::memory_order_relaxed);
     if (ref && shard.leaf(ref).slot[slot] == value && entryOffsetUnits(now) == entryOffsetUnits(entry) &&
         entryReferences(now) > 0) {

@@ -145,7 +145,7 @@ std::string Store::Impl::check() {
         for (CellRef leafRef = object.firstLeaf; leafRef; leafRef = shard.leaf(leafRef).nextOfObject) {
           const Leaf& leaf = shard.leaf(leafRef);
           if (leaf.object != ref) wrong = "a leaf of another object";
-          if (shard.findLeaf(ref, leaf.number) != leafRef) wrong = "a leaf is not found by its number";
+          if (shard.findLeaf(shard.hashOf(object), ref, leaf.number) != leafRef) wrong = "a leaf is not found by its number";
           uint32_t leafPages = 0;
           for (uint32_t slot = 0; slot < kLeafSlots; slot++) {
             uint32_t value = leaf.slot[slot];

@@ -76,10 +76,9 @@ uint64_t Store::Impl::flushLeaf(Guest& guest, Pool& pool, PageMap::Shard& shard,
                                 const PageKey& key, uint32_t number, uint32_t from, uint32_t to) {
   SpinGuard guard(shard.lock);
   SlotPlace at{&shard, objectHash, 0, 0, 0, kEmptySlot};
-  at.object = shard.findObject(objectHash, key.pool, key.object.word);
-  if (!at.object) return 0;
-  at.leaf = shard.findLeaf(at.object, number);
+  at.leaf = shard.findLeaf(objectHash, key.pool, key.object.word, number);
   if (!at.leaf) return 0;
+  at.object = shard.leaf(at.leaf).object;
   return emptyLeaf(guest, pool, at, from, to);
 }
 

@@ -66,8 +66,7 @@ const Leaf* Store::Impl::likelyLeaf(Guest& guest, const PageKey& key) const {
   uint64_t objectHash = guest.map.hashOf(key.pool, key.object.word);
   PageMap::Shard& shard = guest.map.shard(PageMap::shardOf(objectHash));
   SpinGuard guard(shard.lock);
-  CellRef object = shard.findObject(objectHash, key.pool, key.object.word);
-  return object ? shard.likelyLeaf(object, key.index / kLeafSlots) : nullptr;
+  return shard.likelyLeaf(objectHash, key.index / kLeafSlots);
 }
 
 // Finds the block and pins it.
@@ -162,7 +161,7 @@ void Store::Impl::forgetPages(Guest& guest, Pool& pool, const SlotPlace& at, uin
   Object& object = shard.object(at.object);
   object.pages -= count;
   if (shard.leaf(at.leaf).used > 0) return;
-  shard.removeLeaf(at.leaf, slabs);
+  shard.removeLeaf(at.objectHash, at.leaf, slabs);
   if (object.leafCount > 0) return;
   shard.removeObject(at.objectHash, at.object, slabs);
   drop(pool.counters.objects);

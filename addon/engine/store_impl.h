@@ -180,6 +180,7 @@ struct Store::Impl {
   };
   using SettleClock = std::chrono::steady_clock;
   struct LeafName {
+    uint64_t objectHash;
     CellRef object;
     uint32_t number;
   };

@@ -88,12 +88,16 @@ Status Store::Impl::refuse(Guest& guest, Pool& pool, const PageKey& key, Refusal
 
 Store::Impl::SlotPlace Store::Impl::find(PageMap::Shard& shard, uint64_t objectHash, const PageKey& key) const {
   SlotPlace at{&shard, objectHash, 0, 0, key.index % kLeafSlots, kEmptySlot};
-  at.object = shard.findObject(objectHash, key.pool, key.object.word);
-  if (!at.object) return at;
+  uint32_t number = key.index / kLeafSlots;
   // Name and slot of a leaf are lines apart: fetched at once, not one after the other.
-  if (const Leaf* leaf = shard.likelyLeaf(at.object, key.index / kLeafSlots)) __builtin_prefetch(&leaf->slot[at.slot]);
-  at.leaf = shard.findLeaf(at.object, key.index / kLeafSlots);
-  if (at.leaf) at.value = shard.leaf(at.leaf).slot[at.slot];
+  if (const Leaf* leaf = shard.likelyLeaf(objectHash, number)) __builtin_prefetch(&leaf->slot[at.slot]);
+  at.leaf = shard.findLeaf(objectHash, key.pool, key.object.word, number);
+  if (at.leaf) {
+    at.object = shard.leaf(at.leaf).object;
+    at.value = shard.leaf(at.leaf).slot[at.slot];
+  } else {
+    at.object = shard.findObject(objectHash, key.pool, key.object.word);
+  }
   return at;
 }
 
@@ -165,7 +169,7 @@ bool Store::Impl::makePlace(Guest& guest, Pool& pool, const PageKey& key, SlotPl
   bool newObject = !at.object;
   if (newObject) at.object = at.shard->makeObject(at.objectHash, key.pool, key.object.word, slabs);
   if (!at.object) return false;
-  at.leaf = at.shard->makeLeaf(at.object, key.index / kLeafSlots, slabs);
+  at.leaf = at.shard->makeLeaf(at.objectHash, at.object, key.index / kLeafSlots, slabs);
   if (!at.leaf) {
     if (newObject) at.shard->removeObject(at.objectHash, at.object, slabs);
     return false;
