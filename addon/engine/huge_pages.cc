@@ -80,6 +80,15 @@ bool HugePages::begin(uint32_t* region) {
   return false;
 }
 
+uint32_t HugePages::framesOfRegionFrom(uint32_t frame, uint32_t* region) const {
+  uint64_t begin = framesAt_ + uint64_t{frame} * kSpanBytes;
+  *region = lastOf(frame);
+  bool isFirst = firstOf(frame) != *region || begin % Arena::kHugeBytes == 0;
+  if (!isFirst || impossible_ || round_ < pausedUntil_ || *region >= regions_.size()) return 0;
+  uint64_t end = regionAt(*region) + Arena::kHugeBytes;
+  return static_cast<uint32_t>((end - begin + kSpanBytes - 1) / kSpanBytes);
+}
+
 bool HugePages::finish(uint32_t region, Arena::HugeResult result) {
   Region& at = regions_[region];
   at.state = State::kPlain;

@@ -7,6 +7,9 @@
 // done, about a millisecond where the processor is free, so it is left alone until kSettledFrames more
 // frames were filled or a second went by: puts go to the frames filled last.
 //
+// A store that grows fast has its frames touched a region at a time, before it uses them: the
+// region is a huge page from the start, nothing is copied and nobody waits.
+//
 // Giving a frame back splits the huge page; the region is made one again when it is full again.
 //
 // The arena's file need not allow huge pages: they are asked for one by one
@@ -23,7 +26,7 @@
 
 namespace tmemd {
 
-// Guarded by the span table's lock, but for make().
+// Guarded by the span table's lock, but for make() and makeEmpty().
 class HugePages {
  public:
   // Frames begin at `framesAt` of the arena.
@@ -38,6 +41,16 @@ class HugePages {
 
   // A region to be made a huge page now. It is the caller's until finish(); one at a time.
   bool begin(uint32_t* region);
+  // How many frames from `frame` on, none of which was ever filled, reach into the region that
+  // it is the first of; 0 when it is the first of none, or no huge pages are to be had.
+  uint32_t framesOfRegionFrom(uint32_t frame, uint32_t* region) const;
+  // Before the frames of such a region are filled. It is the caller's until finish(), too.
+  void beginEmpty(uint32_t region) { regions_[region].state = State::kInHand; }
+  // Without the lock.
+  Arena::HugeResult makeEmpty(uint32_t region) const {
+    *arena_.at(regionAt(region)) = std::byte{0};  // the kernel makes none of nothing
+    return arena_.makeHuge(regionAt(region));
+  }
   // Without the lock.
   Arena::HugeResult make(uint32_t region) const { return arena_.makeHuge(regionAt(region)); }
   // True when frames of it were given back meanwhile: the kernel may have filled them, so

@@ -63,6 +63,7 @@ void SpanTable::lay() {
   frames_ = arena_.at(kSuperblockBytes + tableBytes(spanCount_));
   budgetFrames_ = spanCount_ - 1 - kSpareSpans;
   dirty_.reserve(kIdleFramesMax + 1);
+  warm_.reserve(2 * kWarmFramesMax);
   huge_.emplace(arena_, kSuperblockBytes + tableBytes(spanCount_));
 }
 
@@ -106,7 +107,7 @@ SpanNumber SpanTable::take(SpanKind kind, uint32_t binId, FrameQuota* quota,
     } else {
       span = cleanSpan();
     }
-    takenSinceTend_++;
+    takenThisRound_++;
     wake = wake_ && !wakeCalled_ && dirty_.size() + warm_.size() <= warmTarget() / 2;
     wakeCalled_ |= wake;
     if (!backed) committedFrames_++;
@@ -173,6 +174,7 @@ void SpanTable::beginTendingRound() {
   SpinGuard guard(lock_);
   toGiveBack_ = dirtyLeast_;
   dirtyLeast_ = dirty_.size();
+  takenLastRound_ = std::exchange(takenThisRound_, 0);
   huge_->beginRound();
 }
 
@@ -191,50 +193,80 @@ void SpanTable::trimIdle(size_t most) {
 }
 
 size_t SpanTable::warmTarget() const {
-  if (takenSinceTend_ == 0) return kWarmFramesMin;
+  if (takenLately() == 0) return kWarmFramesMin;
   return std::clamp<size_t>(takenFrames_ / kWarmShare, kWarmFramesMin, kWarmFramesMax);
 }
 
-// System calls are made with the lock let go and the frame on no list.
-bool SpanTable::tend() {
-  SpanNumber toPunch = 0;
-  SpanNumber toTouch = 0;
+// System calls are made with the lock let go and the frames on no list.
+bool SpanTable::tend() { return giveFrameBack() || warmFrames(); }
+
+bool SpanTable::giveFrameBack() {
+  SpanNumber span;
   {
     SpinGuard guard(lock_);
     size_t target = warmTarget();
     wakeCalled_ = false;
     if (toGiveBack_ > 0 && dirty_.size() > std::min(target, kIdleFramesMax)) {
       toGiveBack_--;
-      toPunch = dirty_.front();
+      span = dirty_.front();
       dirty_.front() = dirty_.back();
       dirty_.pop_back();
       dirtyLeast_ = std::min(dirtyLeast_, dirty_.size());
     } else if (warm_.size() > target) {
-      toPunch = warm_.back();
+      span = warm_.back();
       warm_.pop_back();
-    } else if (warm_.size() + dirty_.size() < target && framesWithMemory() + 1 < budgetFrames_) {
-      toTouch = cleanSpan();
     } else {
-      toGiveBack_ = 0;
-      takenSinceTend_ = 0;
       return false;
     }
     tending_++;
-    if (toPunch) {
-      huge_->emptied(frameOf(toPunch));
-      punching_++;
-    }
+    punching_++;
+    huge_->emptied(frameOf(span));
   }
-  if (toPunch) {
-    punch(toPunch);
-  } else {
-    arena_.populate(static_cast<uint64_t>(bytes(toTouch) - arena_.at(0)), kSpanBytes);
-  }
+  punch(span);
   SpinGuard guard(lock_);
   tending_--;
-  if (toPunch) punching_--;
-  (toPunch ? clean_ : warm_).push_back(toPunch ? toPunch : toTouch);
+  punching_--;
+  clean_.push_back(span);
   return true;
+}
+
+bool SpanTable::warmFrames() {
+  SpanNumber first;
+  uint32_t count;
+  uint32_t region = 0;
+  {
+    SpinGuard guard(lock_);
+    count = framesToWarm(&region);
+    if (count == 0) {
+      toGiveBack_ = 0;
+      return false;
+    }
+    if (count > 1) huge_->beginEmpty(region);
+    first = cleanSpan();
+    for (uint32_t i = 1; i < count; i++) cleanSpan();
+    tending_ += count;
+  }
+  Arena::HugeResult result = Arena::HugeResult::kCannot;
+  if (count > 1) result = huge_->makeEmpty(region);
+  arena_.populate(static_cast<uint64_t>(bytes(first) - arena_.at(0)), uint64_t{count} * kSpanBytes);
+  SpinGuard guard(lock_);
+  if (count > 1) huge_->finish(region, result);
+  tending_ -= count;
+  for (uint32_t i = count; i-- > 0;) warm_.push_back(first + i);  // the first is taken first
+  return true;
+}
+
+// One; while a large store grows fast all that reach into the next region, which nobody has
+// used yet: their numbers follow each other, as their frames do. 0: none, or not just now.
+uint32_t SpanTable::framesToWarm(uint32_t* region) const {
+  size_t idle = warm_.size() + dirty_.size();
+  if (idle >= warmTarget() || framesWithMemory() + 1 >= budgetFrames_) return 0;
+  if (!clean_.empty() || warmTarget() < kWarmFramesMax || takenLately() < kTakenFast) return 1;
+  uint32_t count = huge_->framesOfRegionFrom(highestUsed_, region);
+  // Not the last ones: while they are in hand a put would find none.
+  if (count == 0 || framesWithMemory() + count + kWarmFramesMax >= budgetFrames_) return 1;
+  if (highestUsed_ + count >= spanCount_) return 1;
+  return idle > kWarmFramesMax / 2 ? 0 : count;
 }
 
 bool SpanTable::tendHugePages() {

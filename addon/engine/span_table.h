@@ -123,7 +123,7 @@ class SpanTable {
   // From here on somebody calls tend(), and soon after `wake` was called: freed frames may
   // wait for it, and warm ones are made while a guest fills them. Null: nobody does.
   void setTended(std::function<void()> wake);
-  // Gives dirty frames back and touches clean ones ahead of need, a few at a time.
+  // Gives a dirty frame back, or touches clean ones ahead of need: one, or a huge page of them.
   // False when there was nothing to do.
   bool tend();
   // Called every second or so: the dirty frames that lay idle since the last call are to be
@@ -155,6 +155,7 @@ class SpanTable {
   static constexpr size_t kWarmFramesMin = 4;
   static constexpr size_t kWarmFramesMax = 64;
   static constexpr uint64_t kWarmShare = 192;  // of the frames taken, one in so many
+  static constexpr uint64_t kTakenFast = 256;  // frames in the last second or two: it grows fast
 
   const Superblock& superblock() const { return *reinterpret_cast<const Superblock*>(arena_.at(0)); }
   static uint32_t framesFor(uint64_t capacityBytes);
@@ -178,6 +179,10 @@ class SpanTable {
   void punch(SpanNumber span);
   void trimIdle(size_t most);
   size_t warmTarget() const;
+  uint64_t takenLately() const { return takenThisRound_ + takenLastRound_; }
+  bool giveFrameBack();
+  bool warmFrames();
+  uint32_t framesToWarm(uint32_t* region) const;
   uint64_t fixedBytes() const;
 
   uint64_t capacityBytes_;
@@ -197,7 +202,8 @@ class SpanTable {
   std::vector<SpanNumber> dirty_;
   uint64_t tending_ = 0;        // frames tend() has in hand
   uint64_t punching_ = 0;       // of these, those it gives back
-  uint64_t takenSinceTend_ = 0;
+  uint64_t takenThisRound_ = 0;  // frames
+  uint64_t takenLastRound_ = 0;
   bool wakeCalled_ = false;     // and tend() has not been at work since
   size_t dirtyLeast_ = 0;       // since the round began
   size_t toGiveBack_ = 0;

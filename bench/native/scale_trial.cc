@@ -32,6 +32,11 @@ void scaleTrial(const Corpus& corpus, size_t pageCount, Figures& out) {
   const StoreCounters counters = bench.store->counters();
   out.add("scale_metadata_bytes", static_cast<double>(counters.metadataBytes) / static_cast<double>(pageCount), at);
   out.add("scale_density", bench.usedBytes() / static_cast<double>(counters.dataBytes), at);
+  const auto hugeShare = [&](const char* when) {
+    const StoreCounters now = bench.store->counters();
+    out.add(std::string("scale_huge_share_") + when, static_cast<double>(now.hugeBytes) / static_cast<double>(now.usedBytes), at);
+  };
+  hugeShare("put");
 
   std::mt19937_64 random(3);
   Floor floor;
@@ -54,8 +59,10 @@ void scaleTrial(const Corpus& corpus, size_t pageCount, Figures& out) {
   const size_t floorPages = std::min(pages.size(), kFloorPages);
   const CompressedCorpus compressed({pages.begin(), pages.begin() + static_cast<long>(floorPages)});
   Figures gets;
+  hugeShare("replaced");
   measureGets(bench, compressed, floorPages, pageCount, kBatches, "scale_get", gets);
   out.addAt(gets, at);
+  hugeShare("got");
 }
 
 }  // namespace tmemd::bench

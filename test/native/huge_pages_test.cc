@@ -141,6 +141,61 @@ TEST_CASE("a kernel that cannot is not asked again, one that is busy or short of
   CHECK(r.huge.hugeBytes() == 0);
 }
 
+TEST_CASE("a region nobody has used is told of at the first frame that reaches into it") {
+  Regions r;
+  CHECK(r.huge.framesOfRegionFrom(kBorderFrame, &r.region) == kFramesOfSecond);
+  CHECK(r.region == 1);
+  CHECK(r.huge.framesOfRegionFrom(kBorderFrame + 64, &r.region) == kFramesOfSecond);
+  CHECK(r.region == 3);
+  SUBCASE("at no other") {
+    CHECK(r.huge.framesOfRegionFrom(kBorderFrame - 1, &r.region) == 0);
+    CHECK(r.huge.framesOfRegionFrom(kBorderFrame + 1, &r.region) == 0);
+  }
+  SUBCASE("not where a part of the span table lies, nor where the arena ends") {
+    CHECK(r.huge.framesOfRegionFrom(0, &r.region) == 0);
+    CHECK(r.huge.framesOfRegionFrom(kBorderFrame + 96, &r.region) == 0);
+  }
+  SUBCASE("at its border, when frames lie on borders") {
+    HugePages even(r.arena, 0);
+    CHECK(even.framesOfRegionFrom(32, &r.region) == 32);
+    CHECK(r.region == 1);
+    CHECK(even.framesOfRegionFrom(31, &r.region) == 0);
+  }
+}
+
+TEST_CASE("a region made before its frames are filled is made once") {
+  Regions r;
+  r.huge.beginEmpty(1);
+  r.fillSecond();
+  r.settle();
+  CHECK(!r.huge.begin(&r.region));
+  SUBCASE("by then") {
+    CHECK(!r.huge.finish(1, Result::kMade));
+    CHECK(r.huge.hugeBytes() == Arena::kHugeBytes);
+    r.settle();
+    CHECK(!r.huge.begin(&r.region));
+  }
+  SUBCASE("or later, when the kernel was busy") {
+    CHECK(!r.huge.finish(1, Result::kBusy));
+    r.settle();
+    REQUIRE(r.huge.begin(&r.region));
+    CHECK(r.region == 1);
+  }
+  SUBCASE("or later, when the kernel was short of memory; the next is not tried before") {
+    CHECK(!r.huge.finish(1, Result::kNoMemory));
+    CHECK(r.huge.framesOfRegionFrom(kBorderFrame + 32, &r.region) == 0);
+    for (int i = 0; i < 60; i++) r.huge.beginRound();
+    CHECK(r.huge.framesOfRegionFrom(kBorderFrame + 32, &r.region) == kFramesOfSecond);
+    CHECK(r.huge.begin(&r.region));
+  }
+  SUBCASE("or never, when the kernel cannot") {
+    CHECK(!r.huge.finish(1, Result::kCannot));
+    r.settle();
+    CHECK(!r.huge.begin(&r.region));
+    CHECK(r.huge.framesOfRegionFrom(kBorderFrame + 32, &r.region) == 0);
+  }
+}
+
 TEST_CASE("the arena's bytes stay what they are, in a huge page and when a part of it is given back") {
   Arena arena(-1, 6 * kMiB + 4096);
   CHECK(reinterpret_cast<uintptr_t>(arena.at(0)) % Arena::kHugeBytes == 0);

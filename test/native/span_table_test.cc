@@ -5,10 +5,12 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace tmemd;
@@ -88,4 +90,42 @@ TEST_CASE("a frame set aside is had whatever others hold and the background is a
       others.pop_back();
     }
   }
+}
+
+TEST_CASE("a large table that grows fast is warmed a huge page at a time, and gives back what was not needed") {
+  constexpr uint64_t kFrames = 13000;  // one in 192 is the most that is warmed ahead
+  constexpr uint64_t kRegionFrames = Arena::kHugeBytes / kSpanBytes;
+  SpanTable table(uint64_t{14000} * kSpanBytes, 1, -1);
+  bool woken = false;
+  table.setTended([&woken] { woken = true; });
+  uint64_t mostAtOnce = 0;
+  uint64_t notZero = 0;
+  for (uint64_t i = 0; i < kFrames; i++) {
+    SpanNumber span = table.take(SpanKind::kShared, 1, nullptr);
+    REQUIRE(span != 0);
+    const std::byte* bytes = table.bytes(span);
+    notZero += bytes[sizeof(SpanHeader) + i % 15 * 4096] != std::byte{0};
+    if (!std::exchange(woken, false)) continue;
+    for (uint64_t before = table.usage().idleBytes; table.tend(); before = table.usage().idleBytes) {
+      uint64_t after = table.usage().idleBytes;
+      if (after > before) mostAtOnce = std::max(mostAtOnce, (after - before) / kSpanBytes);
+      REQUIRE(std::string(table.checkInvariants()) == "");
+    }
+  }
+  CHECK(notZero == 0);
+  CHECK(mostAtOnce >= kRegionFrames);
+  CHECK(mostAtOnce <= kRegionFrames + 1);
+  for (int round = 0; round < 2; round++) table.beginTendingRound();
+  while (table.tend()) {
+  }
+  CHECK(table.usage().idleBytes <= (SpanTable::kSpareSpans + 4) * uint64_t{kSpanBytes});
+  uint64_t left = 0;
+  while (table.take(SpanKind::kShared, 1, nullptr)) {
+    left++;
+    while (std::exchange(woken, false) && table.tend()) woken = true;
+    REQUIRE(table.usage().usedBytes <= table.usage().capacityBytes);
+  }
+  CHECK(left > 900);
+  CHECK(std::string(table.checkInvariants()) == "");
+  table.setTended(nullptr);
 }
