@@ -53,18 +53,6 @@ int readRunnableThreads() {
   return sscanf(text, "%*s %*s %*s %d/", &runnable) == 1 ? runnable : 0;
 }
 
-// Reading costs some microseconds, so that all workers share a reading for a while.
-int runnableThreads(uint64_t now) {
-  constexpr uint64_t kValidNs = 2'000'000;
-  // Relaxed: a stale or repeated reading does no harm.
-  static std::atomic<uint64_t> readAtNs{0};
-  static std::atomic<int> reading{0};
-  uint64_t before = readAtNs.load(std::memory_order_relaxed);
-  if (now - before >= kValidNs && readAtNs.compare_exchange_strong(before, now, std::memory_order_relaxed))
-    reading.store(readRunnableThreads(), std::memory_order_relaxed);
-  return reading.load(std::memory_order_relaxed);
-}
-
 }  // namespace
 
 LatencyClass requestLowLatency(std::string& refusal) {
@@ -81,13 +69,23 @@ LatencyClass requestLowLatency(std::string& refusal) {
   return LatencyClass::kDefault;
 }
 
-uint64_t PollWindow::lengthNs(uint64_t now) {
+bool FreeProcessors::enough(uint64_t nowNs, int waiting) {
+  uint64_t due = dueNs_.load(std::memory_order_relaxed);
+  if (nowNs >= due && dueNs_.compare_exchange_strong(due, nowNs + kTooManyValidNs, std::memory_order_relaxed)) {
+    const int runnable = readRunnable_();
+    runnable_.store(runnable, std::memory_order_relaxed);
+    if (runnable - waiting <= processors_) dueNs_.store(nowNs + kEnoughValidNs, std::memory_order_relaxed);
+  }
+  return runnable_.load(std::memory_order_relaxed) - waiting <= processors_;
+}
+
+uint64_t PollWindow::lengthNs(uint64_t nowNs, int waiting) {
   constexpr uint64_t kWorthwhileNs = 5'000;
+  static FreeProcessors free(onlineProcessors(), readRunnableThreads);
   if (windowNs_ < kWorthwhileNs) return 0;
-  const int processors = onlineProcessors();
   // Relaxed: a hint.
-  if (awakeWorkers.load(std::memory_order_relaxed) > processors) return 0;
-  return runnableThreads(now) > processors ? 0 : windowNs_;
+  if (awakeWorkers.load(std::memory_order_relaxed) > onlineProcessors()) return 0;
+  return free.enough(nowNs, waiting) ? windowNs_ : 0;
 }
 
 AwakeWorker::AwakeWorker() { awakeWorkers.fetch_add(1, std::memory_order_relaxed); }

@@ -10,6 +10,7 @@
 #ifndef TMEMD_DEVICE_SCHEDULING_H_
 #define TMEMD_DEVICE_SCHEDULING_H_
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -19,6 +20,28 @@ enum class LatencyClass { kRoundRobin, kShortSlice, kDefault };
 
 // For the calling thread. When the result is not kRoundRobin, `refusal` says why.
 LatencyClass requestLowLatency(std::string& refusal);
+
+// Whether there is a processor for everyone, from how many threads run or wait for one. That takes some
+// microseconds to read, so all workers share a reading. One that finds too many may have met a thread that is
+// gone a moment later, so it is sooner taken again.
+class FreeProcessors {
+ public:
+  static constexpr uint64_t kEnoughValidNs = 2'000'000;
+  static constexpr uint64_t kTooManyValidNs = 200'000;
+
+  // `readRunnable` tells how many threads of the machine run or wait for a processor.
+  FreeProcessors(int processors, int (*readRunnable)()) : processors_(processors), readRunnable_(readRunnable) {}
+
+  // `waiting` of the threads may be left to wait.
+  bool enough(uint64_t nowNs, int waiting);
+
+ private:
+  const int processors_;
+  int (*const readRunnable_)();
+  // Relaxed, all of them: a stale or repeated reading does no harm.
+  std::atomic<uint64_t> dueNs_{0};
+  std::atomic<int> runnable_{0};
+};
 
 // Decides how long a worker that ran out of work polls before it sleeps.
 class PollWindow {
@@ -30,8 +53,8 @@ class PollWindow {
   // A whole window passed for nothing.
   void passed() { windowNs_ /= 2; }
 
-  // 0 when nothing must be polled for now.
-  uint64_t lengthNs(uint64_t now);
+  // 0 when nothing must be polled for now. `waiting` as above.
+  uint64_t lengthNs(uint64_t nowNs, int waiting);
 
  private:
   uint64_t windowNs_ = kMaxNs;

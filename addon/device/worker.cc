@@ -155,7 +155,7 @@ void Worker::run() {
     }
     const uint64_t now = nowNs();
     if (idleSinceNs == 0) idleSinceNs = now;
-    const uint64_t windowNs = pollWindow_.lengthNs(now);
+    const uint64_t windowNs = pollWindow_.lengthNs(now, store_->backgroundAwake() ? 1 : 0);
     if (now - idleSinceNs < windowNs) {
       relax();
       continue;

@@ -31,6 +31,7 @@ void Settler::wake() { eventfd_write(wakeFd_, 1); }
 
 // Sleeps until `then`, but for frames that puts ask for.
 void Settler::tendUntil(Clock::time_point then) {
+  sleepsUntil_.store(then.time_since_epoch().count(), std::memory_order_relaxed);
   while (!stop_.load(std::memory_order_relaxed)) {
     auto left = std::chrono::ceil<std::chrono::milliseconds>(then - Clock::now());
     pollfd ready = {wakeFd_, POLLIN, 0};
@@ -70,6 +71,8 @@ uint64_t Store::Impl::operationsSoFar() {
   }
   return sum;
 }
+
+bool Store::backgroundAwake() const { return impl_->settler && impl_->settler->awake(); }
 
 void Settler::run() {
   // The lowest priority there is: whoever else wants the core has it.

@@ -36,6 +36,8 @@ class Settler {
   Settler(const Settler&) = delete;
   Settler& operator=(const Settler&) = delete;
 
+  bool awake() const { return Clock::now().time_since_epoch().count() >= sleepsUntil_.load(std::memory_order_relaxed); }
+
   // A walk over everything, now and to the end, whatever the load. For tests and bench.
   void settleNow(const Store::Impl::SettlePolicy* policy);
 
@@ -76,6 +78,8 @@ class Settler {
   bool refilling_;  // the first walk after a recovery is not done
 
   const int wakeFd_;
+  // Also right while the thread waits for a processor to wake up on. Relaxed: a hint.
+  std::atomic<Clock::rep> sleepsUntil_{0};
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

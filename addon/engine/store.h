@@ -207,6 +207,9 @@ class Store {
   GuestCounters guestCounters(GuestId guest) const;
   std::vector<PoolCounters> poolCounters(GuestId guest) const;
 
+  // The background thread runs, or waits for a processor: not for work that a put asked it for.
+  bool backgroundAwake() const;
+
   // Empty when everything adds up; else one line that says what does not.
   // Stops page operations for its duration.
   std::string checkInvariants();
