@@ -155,7 +155,7 @@ class Bin {
   static_assert(kWorstCaseBlocks * 4096 + kReserveEntriesMax * sizeof(Entry) <= kSpanDataBytes);
   // Packing starts when this share of the closed spans' bytes is dead.
   static constexpr uint64_t kDeadShareToPack = 24;  // one part in 24
-  static constexpr uint32_t kPackFreeBytes = 6 * 1024;
+  static constexpr uint32_t kPackFreeBytes = 5 * 1024;
   // Draining starts above one part dead in 16, goes on down to one in 32, and takes
   // spans with at least a quarter free.
   static constexpr uint64_t kDeadShareToDrain = 16;
