@@ -26,7 +26,7 @@
 
 namespace tmemd {
 
-// Guarded by the span table's lock, but for make() and makeEmpty().
+// Guarded by the span table's lock, but for make().
 class HugePages {
  public:
   // Frames begin at `framesAt` of the arena.
@@ -46,11 +46,6 @@ class HugePages {
   uint32_t framesOfRegionFrom(uint32_t frame, uint32_t* region) const;
   // Before the frames of such a region are filled. It is the caller's until finish(), too.
   void beginEmpty(uint32_t region) { regions_[region].state = State::kInHand; }
-  // Without the lock.
-  Arena::HugeResult makeEmpty(uint32_t region) const {
-    *arena_.at(regionAt(region)) = std::byte{0};  // the kernel makes none of nothing
-    return arena_.makeHuge(regionAt(region));
-  }
   // Without the lock.
   Arena::HugeResult make(uint32_t region) const { return arena_.makeHuge(regionAt(region)); }
   // True when frames of it were given back meanwhile: the kernel may have filled them, so

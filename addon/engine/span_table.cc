@@ -246,9 +246,14 @@ bool SpanTable::warmFrames() {
     for (uint32_t i = 1; i < count; i++) cleanSpan();
     tending_ += count;
   }
+  uint64_t at = static_cast<uint64_t>(bytes(first) - arena_.at(0));
+  arena_.populate(at, kSpanBytes);
   Arena::HugeResult result = Arena::HugeResult::kCannot;
-  if (count > 1) result = huge_->makeEmpty(region);
-  arena_.populate(static_cast<uint64_t>(bytes(first) - arena_.at(0)), uint64_t{count} * kSpanBytes);
+  if (count > 1) {
+    // The first frame reaches into the region: the kernel makes no huge page of nothing.
+    result = huge_->make(region);
+    arena_.populate(at + kSpanBytes, uint64_t{count - 1} * kSpanBytes);
+  }
   SpinGuard guard(lock_);
   if (count > 1) huge_->finish(region, result);
   tending_ -= count;
