@@ -7,8 +7,8 @@
 // done, about a millisecond where the processor is free, so it is left alone until kSettledFrames more
 // frames were filled or a second went by: puts go to the frames filled last.
 //
-// A store that grows fast has its frames touched a region at a time, before it uses them: the
-// region is a huge page from the start, nothing is copied and nobody waits.
+// A store that grows fast has its frames touched a region at a time, before it uses them; they
+// count from then on. The region is a huge page from the start, nothing is copied and nobody waits.
 //
 // Giving a frame back splits the huge page; the region is made one again when it is full again.
 //
