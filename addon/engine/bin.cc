@@ -29,14 +29,15 @@ bool Bin::fitsTail(const SpanHeader& head, uint32_t units) const {
   return head.blockCount + newEntry <= entriesMax() && units * 8 + newEntry * sizeof(Entry) <= tailBytes(head);
 }
 
+// Packing frees what is retired, too.
 bool Bin::fitsPacked(const SpanHeader& head, uint32_t units) const {
-  uint32_t newEntry = head.freeHead ? 0 : 1;
+  uint32_t newEntry = head.liveBlocks < head.blockCount ? 0 : 1;
   return head.blockCount + newEntry <= entriesMax() && units * 8 + newEntry * sizeof(Entry) <= freeBytes(head);
 }
 
 uint8_t Bin::listFor(const SpanHeader& head) const {
   if (kind_ == SpanKind::kEphemeral) return 0;
-  bool outOfEntries = !head.freeHead && head.blockCount == entriesMax();
+  bool outOfEntries = head.liveBlocks == head.blockCount && head.blockCount == entriesMax();
   return outOfEntries ? 0 : static_cast<uint8_t>(freeBytes(head) / (kSpanBytes / kLists));
 }
 
@@ -241,8 +242,12 @@ Bin::Released Bin::unrefLocked(Loc loc) {
   }
   SpanHeader& head = table_.header(span);
   uint32_t units = unitsFor(entryLength(e)) + prefixUnits();
-  entry.store(makeEntry(0, head.freeHead, 1, Codec::kLz4, 0), std::memory_order_relaxed);
-  head.freeHead = static_cast<uint16_t>(index + 1);
+  if (table_.isPinned(span)) {
+    entry.store(withReferences(e, 0), std::memory_order_relaxed);  // retired
+  } else {
+    entry.store(makeEntry(0, head.freeHead, 1, Codec::kLz4, 0), std::memory_order_relaxed);
+    head.freeHead = static_cast<uint16_t>(index + 1);
+  }
   head.liveUnits = static_cast<uint16_t>(head.liveUnits - units);
   head.liveBlocks--;
   sums_.count(e, units, -1);

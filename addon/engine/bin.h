@@ -12,9 +12,21 @@
 // References name span and entry, so they stay valid. The sparsest span is
 // packed first, which gives most room for a copy.
 //
+// An entry is
+//
+//   free       on its span's list of free entries: the next block stored there takes it
+//   in writing references 0, the span pinned by who writes the block
+//   live       references 1 to kMaxReferences, from slots and from who holds one itself
+//   retired    references 0, all else as it was: when the block lost its last reference
+//              the span was pinned, perhaps by a reader of this very block, who goes on
+//              (store_impl.h says why every such reader is seen). Packing frees it.
+//
+// What a reader of a block needs does not change while its span is pinned: nobody stores over
+// bytes that were a block's until the span was packed or freed, and nobody takes a retired entry.
+//
 // What fits. In a reserve bin a span of fewer than kWorstCaseBlocks live blocks
-// has, once packed, room for one more of any content; so n pages always fit in
-// n / kWorstCaseBlocks frames, however they came and went (design contract 6).
+// has, once packed, room for one more of any content, retired entries or not; so n pages
+// always fit in n / kWorstCaseBlocks frames, however they came and went (design contract 6).
 #ifndef TMEMD_ENGINE_BIN_H_
 #define TMEMD_ENGINE_BIN_H_
 
@@ -141,7 +153,8 @@ class Bin {
   };
   Sums sums() const;
   uint64_t metadataBytes() const { return sums().metadataBytes(prefixUnits() * 8); }
-  // Walks every span; null when lists, sums and entries agree, else what does not.
+  // Walks every span; null when lists, sums and entries agree, else what does not. While page
+  // operations and the settler stand still.
   const char* audit() const;
 
  private:

@@ -1,4 +1,4 @@
-// The check that a bin's lists, sums and entries agree.
+// The check that a bin's lists, sums and entries agree, while nobody stores a block.
 #include "engine/bin.h"
 
 namespace tmemd {
@@ -17,15 +17,25 @@ const char* Bin::audit() const {
     SpanHeader& head = table_.header(span);
     if (head.span != span || head.kind != kind_ || head.owner != id_) return "a span's header names another";
     if (table_.binOf(span) != id_) return "the span table names another bin";
+    if (head.blockCount > entriesMax()) return "a span has too many entries";
+    std::array<bool, kEntriesPerSpanMax> isFree{};
+    for (uint32_t link = head.freeHead; link;) {
+      if (link > head.blockCount || isFree[link - 1]) return "a span's free entries are no list";
+      isFree[link - 1] = true;
+      Entry e = table_.entry(span, link - 1).load(std::memory_order_relaxed);
+      if (entryReferences(e) != 0) return "a free entry is referenced";
+      link = entryOffsetUnits(e);
+    }
     uint32_t spanUnits = 0;
     uint32_t blocks = 0;
     for (uint32_t i = 0; i < head.blockCount; i++) {
+      if (isFree[i]) continue;
       Entry e = table_.entry(span, i).load(std::memory_order_relaxed);
-      if (entryReferences(e) == 0) continue;
       uint32_t units = unitsFor(entryLength(e)) + prefixUnits();
       if (entryOffsetUnits(e) < sizeof(SpanHeader) / 8 || entryOffsetUnits(e) + units > head.dataEndUnits) {
         return "a block lies outside its span's data";
       }
+      if (entryReferences(e) == 0) continue;  // retired; nobody writes one now
       found.count(e, units, 1);
       spanUnits += units;
       blocks++;

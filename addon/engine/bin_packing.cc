@@ -34,7 +34,7 @@ bool Bin::pack(SpanHeader*& head) {
       end += units;
       if (packed->blockCount == 0) packed->blockCount = static_cast<uint16_t>(i + 1);
     } else {
-      if (packed->blockCount == 0) continue;  // free entries at the end are dropped
+      if (packed->blockCount == 0) continue;  // free and retired entries at the end are dropped
       e = makeEntry(0, freeHead, 1, Codec::kLz4, 0);
       freeHead = i + 1;
     }
@@ -127,7 +127,8 @@ void Bin::endDraining() {
 
 bool Bin::isDraining(Loc loc) const {
   SpinGuard guard(lock_);
-  return table_.header(spanOf(loc)).list == kDraining;
+  // Whoever asks may know no more than that the block was there once.
+  return table_.binOf(spanOf(loc)) == id_ && table_.header(spanOf(loc)).list == kDraining;
 }
 
 }  // namespace tmemd

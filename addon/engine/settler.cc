@@ -262,8 +262,8 @@ void Store::Impl::resettle(WorkerContext& context, SettlingEncoder& encoder, Gue
     if (!ref || shard.leaf(ref).slot[slot] != value) return;
     table.pin(spanOf(from));
   }
-  // While it is pinned the span's blocks stay where they are, and so do the bytes of
-  // one that is freed: no other entry can have this offset.
+  // While it is pinned the block stays as it is, even if it is freed, and nobody takes its entry:
+  // a slot that names it names this block.
   std::byte* base = table.bytes(spanOf(from));
   Entry entry = SpanTable::entryAt(base, entryOf(from)).load(std::memory_order_relaxed);
   const std::byte* bytes = base + entryOffsetUnits(entry) * 8;
@@ -288,17 +288,18 @@ void Store::Impl::resettle(WorkerContext& context, SettlingEncoder& encoder, Gue
   if (made.value) {
     SpinGuard guard(shard.lock);
     CellRef ref = shard.findLeaf(name.objectHash, name.object, name.number);
-    Entry now = SpanTable::entryAt(base, entryOf(from)).load(std::memory_order_relaxed);
-    if (ref && shard.leaf(ref).slot[slot] == value && entryOffsetUnits(now) == entryOffsetUnits(entry) &&
-        entryReferences(now) > 0) {
+    bool still = ref && shard.leaf(ref).slot[slot] == value;
+    table.unpin(spanOf(from));  // before the block is freed, so that its entry is not retired
+    if (still) {
       setSlot(shard.leaf(ref), slot, made.value | (value & kSharedBit));
       bin.unref(from);
       bump(guest.chargedBytes, Guest::chargeFor(made.lengthBytes) - Guest::chargeFor(entryLength(entry)));
     } else {
       bin.unref(made.value);
     }
+  } else {
+    table.unpin(spanOf(from));
   }
-  table.unpin(spanOf(from));
 }
 
 // A block other than `from` with the content in the scratch page, referenced once

@@ -18,7 +18,8 @@
 // names for another was damaged. All other frames are given back.
 //
 // Pins. Whoever reads a block pins its span; whoever packs or frees a span takes
-// it exclusively, which is only ever tried, never waited for.
+// it exclusively, which is only ever tried, never waited for. Who frees a block of a pinned
+// span leaves its entry as it is (bin.h).
 #ifndef TMEMD_ENGINE_SPAN_TABLE_H_
 #define TMEMD_ENGINE_SPAN_TABLE_H_
 
@@ -103,6 +104,9 @@ class SpanTable {
     // release pairs with the acquire in tryExclusive(): our reads came first.
     slots_[span].pins.fetch_sub(1, std::memory_order_release);
   }
+  // Whoever pinned it before, as far as the caller knows of that, has let go when this is false.
+  // acquire pairs with the release in unpin(): their reads came first.
+  bool isPinned(SpanNumber span) const { return slots_[span].pins.load(std::memory_order_acquire) != 0; }
   bool tryExclusive(SpanNumber span);
   void endExclusive(SpanNumber span) { slots_[span].pins.fetch_and(~kExclusive, std::memory_order_release); }
   // What releasing a block will read and write.

@@ -1,6 +1,6 @@
-// get: find the block and pin its span under the shard's lock, then verify and
-// decode with only the pin held; and the accounting of slots that get, put,
-// flush and eviction share.
+// get: find the block and pin its span under the shard's lock, then read its entry, verify
+// and decode with only the pin held (store_impl.h says why it may); and the accounting of
+// slots that get, put, flush and eviction share.
 #include <algorithm>
 #include <cstring>
 
@@ -83,7 +83,7 @@ void Store::Impl::locate(Guest& guest, const GetOp& op, GetInHand& hand) {
     if (shard.leaf(at.leaf).touched != now) shard.leaf(at.leaf).touched = now;
   }
   if (!isBlock(hand.value)) return;
-  // The slot's reference keeps the block; the pin keeps it where it is.
+  // The slot's reference keeps the block until here; from here on the pin does, and its entry.
   table.pin(spanOf(hand.value));
   hand.bytes = table.bytes(spanOf(hand.value));
 }
@@ -121,7 +121,6 @@ Status Store::Impl::deliver(WorkerContext& context, Guest& guest, const GetOp& o
     intact = false;
   } else {
     intact = decodePage(context.scratch().codec, hash, hand.entry, hand.bytes, op.out);
-    table.unpin(spanOf(hand.value));
   }
   bump(intact ? counters.getsFoundTotal : counters.getsCorruptTotal);
   if (!intact) bump(guest.corruptFound);
@@ -129,7 +128,11 @@ Status Store::Impl::deliver(WorkerContext& context, Guest& guest, const GetOp& o
     PageMap::Shard& shard = guest.map.shard(PageMap::shardOf(hand.objectHash));
     SpinGuard guard(shard.lock);
     SlotPlace place = find(shard, hand.objectHash, op.key);
+    // Still pinned, so the same value is the same block. Then let go, so that the entry is not retired.
+    if (hand.bytes) table.unpin(spanOf(hand.value));
     if (place.value == hand.value) clearSlot(guest, *hand.pool, place);
+  } else if (hand.bytes) {
+    table.unpin(spanOf(hand.value));
   }
   return intact ? Status::kOk : Status::kCorrupt;
 }

@@ -8,6 +8,29 @@
 //
 // Lock order: controlMutex > guest gate > map shard > bin or slab > span table.
 //
+// A block's life, and who may read it. What says where a block lies is its entry; what says
+// that it is there is a reference: a slot's, or one that a thread holds itself (a put before
+// it published, a duplicate it compares).
+//
+//   entry     its references change under the bin's lock, as long as there are any. All else in
+//             it changes while nobody has the span pinned: packing takes it exclusively, and a
+//             last reference that goes while the span is pinned retires the entry (bin.h).
+//   slot      changes under its shard's lock, and what it named is let go under the same lock.
+//   a reader  pins under the shard's lock while the slot names the block, or while it holds a
+//             reference itself. Whoever lets the last reference go had that shard's lock, or the
+//             bin's, after the pin was taken, so sees it. From the pin to unpin() the reader
+//             may read entry and bytes with no lock, whatever becomes of the slot, and if the slot
+//             then holds the same value still, it is the same block.
+//
+//   get, reindexLeaf, resettle           pin under the shard's lock
+//   lookAhead, sameContent,
+//   setBackReference                     pin with a reference of their own
+//   tryShare, listVictims, isStill,
+//   pack, isDraining                     hold the bin's lock, and look at spans the table says are
+//                                        the bin's; of entries at those with references
+//   prefetches                           may ask for any line: they read nothing
+//   huge pages                           the kernel moves bytes, not addresses
+//
 // Accounting, in bytes (checkInvariants() tests every line):
 //   used     = fixed + borrowed + idle frames x 64 Ki + taken frames x 64 Ki
 //   taken    = spans of all bins + spans of all slabs, the records' included

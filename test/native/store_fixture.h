@@ -16,7 +16,8 @@ namespace tmemd {
 
 // Reaches into a store to flip a stored byte, as failing memory would.
 struct StoreTestAccess {
-  static Store::Impl& impl(Store& store) { return *store.impl_; }
+  using Impl = Store::Impl;
+  static Impl& impl(Store& store) { return *store.impl_; }
 
   // A whole walk of the settler, at once. Pages count as cold after so many rounds.
   static void settle(Store& store, uint16_t hardAfterRounds, uint16_t coldAfterRounds) {
