@@ -163,6 +163,7 @@ Loc Bin::store(const EncodedPage& page) {
     std::atomic_ref<BackReference>(*reinterpret_cast<BackReference*>(to)).store(0, std::memory_order_relaxed);
     to += sizeof(BackReference);
   }
+  schedulingPoint();
   std::memcpy(to, page.bytes, page.lengthBytes);
   // release pairs with the acquire in tryShare().
   table_.entry(span, index).store(entry, std::memory_order_release);

@@ -145,6 +145,7 @@ bool decode(CodecScratch& scratch, Codec codec, const std::byte* bytes, uint32_t
 }  // namespace
 
 bool holdsPage(CodecScratch& scratch, const std::byte* page, Entry entry, const std::byte* bytes) {
+  schedulingPoint();
   uint32_t lengthBytes = entryLength(entry);
   Codec codec = entryCodec(entry);
   if (codec == Codec::kPlain && lengthBytes == kPageLength) return std::memcmp(page, bytes, kPageLength) == 0;
@@ -156,6 +157,7 @@ bool holdsPage(CodecScratch& scratch, const std::byte* page, Entry entry, const 
 }
 
 bool decodePage(CodecScratch& scratch, const PageHash& hash, Entry entry, const std::byte* bytes, std::byte* out) {
+  schedulingPoint();
   uint32_t lengthBytes = entryLength(entry);
   Codec codec = entryCodec(entry);
   return hash.stored(bytes, lengthBytes, codec) == entryChecksum(entry) &&

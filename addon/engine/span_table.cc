@@ -328,6 +328,7 @@ void SpanTable::giveBack(uint64_t bytesReturned) {
 }
 
 void SpanTable::pin(SpanNumber span) {
+  schedulingPoint();
   // acquire pairs with the release in endExclusive(): the frame swap is seen.
   while (slots_[span].pins.fetch_add(1, std::memory_order_acquire) & kExclusive) {
     slots_[span].pins.fetch_sub(1, std::memory_order_relaxed);
@@ -337,6 +338,7 @@ void SpanTable::pin(SpanNumber span) {
 }
 
 bool SpanTable::tryExclusive(SpanNumber span) {
+  schedulingPoint();
   uint32_t unpinned = 0;
   // acquire pairs with the release in unpin().
   return slots_[span].pins.compare_exchange_strong(unpinned, kExclusive, std::memory_order_acquire,

@@ -86,6 +86,7 @@ class SpanTable {
   SpanHeader& header(SpanNumber span) const { return *reinterpret_cast<SpanHeader*>(bytes(span)); }
   std::atomic_ref<Entry> entry(SpanNumber span, uint32_t index) const { return entryAt(bytes(span), index); }
   static std::atomic_ref<Entry> entryAt(std::byte* spanBytes, uint32_t index) {
+    schedulingPoint();
     return std::atomic_ref<Entry>(
         *reinterpret_cast<Entry*>(spanBytes + kSpanBytes - sizeof(Entry) * (index + 1)));
   }
@@ -101,14 +102,21 @@ class SpanTable {
 
   void pin(SpanNumber span);
   void unpin(SpanNumber span) {
+    schedulingPoint();
     // release pairs with the acquire in tryExclusive(): our reads came first.
     slots_[span].pins.fetch_sub(1, std::memory_order_release);
   }
   // Whoever pinned it before, as far as the caller knows of that, has let go when this is false.
   // acquire pairs with the release in unpin(): their reads came first.
-  bool isPinned(SpanNumber span) const { return slots_[span].pins.load(std::memory_order_acquire) != 0; }
+  bool isPinned(SpanNumber span) const {
+    schedulingPoint();
+    return slots_[span].pins.load(std::memory_order_acquire) != 0;
+  }
   bool tryExclusive(SpanNumber span);
-  void endExclusive(SpanNumber span) { slots_[span].pins.fetch_and(~kExclusive, std::memory_order_release); }
+  void endExclusive(SpanNumber span) {
+    schedulingPoint();
+    slots_[span].pins.fetch_and(~kExclusive, std::memory_order_release);
+  }
   // What releasing a block will read and write.
   void prefetchEntry(Loc loc) const {
     std::byte* base = bytes(spanOf(loc));

@@ -138,6 +138,7 @@ Status Store::Impl::deliver(WorkerContext& context, Guest& guest, const GetOp& o
 }
 
 void Store::Impl::setSlot(Leaf& leaf, uint32_t slot, uint32_t value) {
+  schedulingPoint();
   uint32_t old = leaf.slot[slot];
   leaf.used = static_cast<uint8_t>(leaf.used + (old == kEmptySlot) - (value == kEmptySlot));
   uint32_t after = leaf.slotChecks[0] - table.check().ofSlot(slot, old) + table.check().ofSlot(slot, value);

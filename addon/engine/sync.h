@@ -13,9 +13,12 @@
 #include <mutex>
 #include <thread>
 
+#include "engine/interleave.h"
+
 namespace tmemd {
 
 inline void cpuRelax() {
+  waitPoint();
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
@@ -41,13 +44,17 @@ class Backoff {
 class SpinLock {
  public:
   void lock() {
+    schedulingPoint();
     // acquire pairs with the release in unlock().
     while (locked_.exchange(true, std::memory_order_acquire)) {
       Backoff backoff;
       while (locked_.load(std::memory_order_relaxed)) backoff.wait();
     }
   }
-  bool try_lock() { return !locked_.exchange(true, std::memory_order_acquire); }
+  bool try_lock() {
+    schedulingPoint();
+    return !locked_.exchange(true, std::memory_order_acquire);
+  }
   void unlock() { locked_.store(false, std::memory_order_release); }
 
  private:
@@ -60,6 +67,7 @@ using SpinGuard = std::lock_guard<SpinLock>;
 class Gate {
  public:
   void enter() {
+    schedulingPoint();
     // acquire pairs with the release in open(): what the control operation did is seen.
     while (state_.fetch_add(1, std::memory_order_acquire) & kClosed) {
       state_.fetch_sub(1, std::memory_order_relaxed);
@@ -69,21 +77,27 @@ class Gate {
   }
   // Does not wait: false while a control operation is at work or waiting.
   bool tryEnter() {
+    schedulingPoint();
     if (!(state_.fetch_add(1, std::memory_order_acquire) & kClosed)) return true;
     leave();
     return false;
   }
-  // release pairs with the acquire in close().
-  void leave() { state_.fetch_sub(1, std::memory_order_release); }
+  void leave() {
+    schedulingPoint();
+    // release pairs with the acquire in close().
+    state_.fetch_sub(1, std::memory_order_release);
+  }
 
   // Waits for the operations inside; later ones wait outside until open().
   void close() {
     control_.lock();
+    schedulingPoint();
     state_.fetch_or(kClosed, std::memory_order_relaxed);
     Backoff backoff;
     while (state_.load(std::memory_order_acquire) & ~kClosed) backoff.wait();
   }
   void open() {
+    schedulingPoint();
     state_.fetch_and(~kClosed, std::memory_order_release);
     control_.unlock();
   }
