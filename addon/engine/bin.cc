@@ -172,6 +172,10 @@ Loc Bin::store(const EncodedPage& page) {
 }
 
 void Bin::adopt(SpanNumber span, std::span<const uint32_t> counts) {
+  if (counts.empty()) {
+    table_.release(span, quota_);
+    return;
+  }
   SpinGuard guard(lock_);
   SpanHeader& head = table_.header(span);
   uint32_t end = sizeof(SpanHeader) / 8;
@@ -200,7 +204,6 @@ void Bin::adopt(SpanNumber span, std::span<const uint32_t> counts) {
   head.freeHead = static_cast<uint16_t>(freeHead);
   spanCount_.fetch_add(1, std::memory_order_relaxed);
   liveBlocks_.fetch_add(liveBlocks, std::memory_order_relaxed);
-  table_.adopt(quota_);
   link(head, listFor(head));
 }
 

@@ -73,12 +73,7 @@ void Recovery::takeBlocks(SpanNumber span, std::span<const Loc> named) {
     }
   }
   while (entries > 0 && counts[entries - 1] == 0) entries--;
-  Bin* bin = store_.bins[table_.binOf(span)].load(std::memory_order_relaxed);
-  if (entries == 0) {
-    table_.release(span, nullptr);
-  } else {
-    bin->adopt(span, {counts.data(), entries});
-  }
+  store_.bins[table_.binOf(span)].load(std::memory_order_relaxed)->adopt(span, {counts.data(), entries});
 }
 
 bool Recovery::overlaps(SpanNumber span, std::span<const uint32_t> counts) const {

@@ -5,6 +5,25 @@
 
 namespace tmemd {
 
+// What room there is for tables is shared out by how many cells each guest may have, so that none
+// is left with long chains because another, who had none before, comes first.
+void Recovery::findAllCells() {
+  auto cellsOf = [](const GuestInHand& in) {
+    return in.objectSpans.size() * CellSlab::cellsPerSpan(sizeof(Object)) +
+           in.leafSpans.size() * CellSlab::cellsPerSpan(sizeof(Leaf));
+  };
+  uint64_t all = 0;
+  for (const GuestInHand& in : guests_) all += cellsOf(in);
+  uint64_t roomBytes = table_.usage().freeFrames * kSpanBytes;
+  uint64_t before = 0;
+  for (GuestInHand& in : guests_) {
+    before += cellsOf(in);
+    if (before > 0) table_.limitBorrowing(static_cast<uint64_t>(static_cast<double>(roomBytes) / all * before));
+    findCells(in);
+  }
+  table_.limitBorrowing(UINT64_MAX);
+}
+
 void Recovery::findCells(GuestInHand& in) {
   Guest& guest = *in.guest;
   forEachCell<Object>(in.objectSpans, guest.persistentObjects, [&](CellRef ref, Object& object) {

@@ -95,7 +95,6 @@ void CellSlab::adopt(SpanNumber span) {
     words(ref)[1] = head.freeHead;
     head.freeHead = static_cast<uint16_t>(cell + 1);
   }
-  table_.adopt(quota_);
   if (head.liveBlocks == 0) {
     table_.release(span, quota_);
     return;

@@ -96,11 +96,13 @@ void Recovery::sortSpan(SpanNumber span) {
     table_.release(span, nullptr);
   } else if (owner.role == Role::kEphemeral && (cells || kind == SpanKind::kEphemeral)) {
     table_.release(span, nullptr);
-  } else if (owner.role == Role::kReserve && cells) {
+  } else if (owner.role == Role::kReserve && (cells || kind == SpanKind::kReserve)) {
     GuestInHand& in = guests_[owner.guest];
-    (kind == SpanKind::kObjects ? in.objectSpans : in.leafSpans).push_back(span);
-  } else if ((owner.role == Role::kReserve && kind == SpanKind::kReserve) ||
-             (owner.role == Role::kGroup && kind == SpanKind::kShared)) {
+    Guest& guest = *in.guest;
+    bool objects = kind == SpanKind::kObjects;
+    table_.adopt(cells ? objects ? guest.objectQuota : guest.leafQuota : guest.dataQuota);
+    (cells ? objects ? in.objectSpans : in.leafSpans : blockSpans_).push_back(span);
+  } else if (owner.role == Role::kGroup && kind == SpanKind::kShared) {
     blockSpans_.push_back(span);
   } else {
     refuse("span " + std::to_string(span) + " is of a kind its owner has none of");
@@ -142,7 +144,6 @@ void Recovery::settleAccounts(GuestInHand& in) {
   }
   keepHighest(guest.pagesMax, guest.pages);
   report_.pages += guest.pages;
-  store_.setReserve(guest);
 }
 
 

@@ -2,12 +2,19 @@
 //
 //   spans       which frame is whose                                  span_recovery.cc
 //   records     guests, their sessions and pools                      records.cc, recovery.cc
+//   reserves    set aside as they were; what is left pays for the
+//               maps' tables, shared out by how many cells each
+//               guest has                                             recovery.cc
 //   cells       objects and leaves of live pools into the maps; what
 //               a kill left half removed, or of a pool that is gone,
 //               is freed                                              cell_recovery.cc
 //   blocks      those that slots name, with as many references;
 //               others are free                                       block_recovery.cc
-//   gauges      what guests and pools hold, and their reserves        recovery.cc
+//   gauges      what guests and pools hold                            recovery.cc
+//
+// It always fits. No frame is taken before those that the killed store had are accounted
+// to whom they were accounted to then: spans found are at most those it had taken, reserves
+// those it had set aside. Only tables are made anew, and they do with what room there is.
 //
 // Damage to what says which pages there are refuses the arena; damage to a slot or a
 // block's place loses that page, which is CORRUPT from then on. Bytes are checked when
@@ -33,7 +40,8 @@ class Recovery {
   void run(RecoveryReport* report) {
     try {
       findGuests();
-      for (GuestInHand& in : guests_) findCells(in);
+      for (GuestInHand& in : guests_) store_.setReserve(*in.guest);
+      findAllCells();
       findBlocks();
       for (GuestInHand& in : guests_) settleAccounts(in);
     } catch (...) {
@@ -66,6 +74,7 @@ class Recovery {
   void claim(uint32_t bin, Role role, size_t guest);
   void sortSpan(SpanNumber span);
 
+  void findAllCells();
   void findCells(GuestInHand& in);
   void takeLeaf(GuestInHand& in, CellRef ref);
   CellRef objectOf(const Guest& guest, const Leaf& leaf);

@@ -1,6 +1,7 @@
 // The span table of an arena that a killed process left: which frame is which
 // span's. See span_table.h.
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 #include <string>
 
@@ -146,11 +147,11 @@ void SpanTable::giveFramesOut(uint32_t frameCount) {
   });
 }
 
-void SpanTable::adopt(FrameQuota* quota) {
-  if (!quota) return;
+void SpanTable::adopt(FrameQuota& quota) {
   SpinGuard guard(lock_);
   // Nothing is reserved yet: max(reserved, held) grows by the one the frame counted before.
-  quota->heldFrames++;
+  assert(quota.reservedFrames == 0);
+  quota.heldFrames++;
 }
 
 }  // namespace tmemd

@@ -308,6 +308,7 @@ bool SpanTable::fits(uint64_t frames) const {
 
 bool SpanTable::borrow(uint64_t bytesWanted) {
   SpinGuard guard(lock_);
+  if (borrowedBytes_ + bytesWanted > borrowLimitBytes_) return false;
   uint64_t before = borrowedFrames();
   uint64_t after = (borrowedBytes_ + bytesWanted + kSpanBytes - 1) / kSpanBytes;
   if (committedFrames_ + (after - before) > budgetFrames_) return false;
@@ -325,6 +326,11 @@ void SpanTable::giveBack(uint64_t bytesReturned) {
   uint64_t before = borrowedFrames();
   borrowedBytes_ -= bytesReturned;
   committedFrames_ -= before - borrowedFrames();
+}
+
+void SpanTable::limitBorrowing(uint64_t bytes) {
+  SpinGuard guard(lock_);
+  borrowLimitBytes_ = bytes;
 }
 
 void SpanTable::pin(SpanNumber span) {

@@ -64,9 +64,9 @@ class SpanTable {
   void release(SpanNumber span, FrameQuota* quota);
 
   // The spans that were found, after recovery; each is then released, or adopted by the
-  // bin or slab that owns it.
+  // bin or slab that owns it; before that adopt() accounts it to its quota, if it has one.
   std::vector<SpanNumber> takeFound() { return std::exchange(found_, {}); }
-  void adopt(FrameQuota* quota);
+  void adopt(FrameQuota& quota);
 
   // Sets aside `frames` for a quota; false and unchanged when they do not fit now.
   bool reserve(FrameQuota& quota, uint64_t frames);
@@ -76,6 +76,8 @@ class SpanTable {
   // Charges memory outside the arena (hash tables) to the capacity.
   bool borrow(uint64_t bytes);
   void giveBack(uint64_t bytes);
+  // Until all that is borrowed comes to so many bytes, whatever room there is.
+  void limitBorrowing(uint64_t bytes);
 
   std::byte* bytes(SpanNumber span) const {
     return frames_ + uint64_t{slots_[span].frame.load(std::memory_order_relaxed)} * kSpanBytes;
@@ -224,6 +226,7 @@ class SpanTable {
   uint64_t takenFrames_ = 0;
   uint64_t reservedFrames_ = 0;
   uint64_t borrowedBytes_ = 0;
+  uint64_t borrowLimitBytes_ = UINT64_MAX;
   uint32_t highestUsed_ = 0;
 };
 

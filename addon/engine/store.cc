@@ -237,7 +237,7 @@ void Store::Impl::dismiss(GuestPlace& at) {
   table.reserve(guest.dataQuota, 0);
   table.reserve(guest.leafQuota, 0);
   table.reserve(guest.objectQuota, 0);
-  if (guest.record.guest) records.remove(guest.record);
+  GuestRecords::Handle record = std::move(guest.record);
   bins[guest.reserveBin.id()].store(nullptr, std::memory_order_relaxed);
   bins[guest.ephemeralBin.id()].store(nullptr, std::memory_order_relaxed);
   retiredEvictions += guest.counters().evictedTotal;
@@ -247,6 +247,8 @@ void Store::Impl::dismiss(GuestPlace& at) {
   at.guest.reset();
   at.unclaimed = false;
   leaveGroup(group);
+  // Last: while a recovery could find a span of its bins, it must find whose it is.
+  if (record.guest) records.remove(record);
 }
 
 void Store::removeGuest(GuestId guestId) {

@@ -294,4 +294,21 @@ TEST_CASE("stopped anywhere in a change of settings or in another guest's life, 
                 scene.store.updateGuest(scene.guest.id, tuning);
               },
               {somePages(), somePages()});
+  auto other = [](Scene& scene) {
+    GuestOptions options = guestNamed("other");
+    options.persistentReservePages = 1;
+    options.maxPools = 2;
+    return TestGuest(scene.store, options);
+  };
+  stepThrough([](Scene& scene) { putAll(scene, somePages()); }, [&](Scene& scene) { other(scene); },
+              {somePages(), somePages()});
+  // With pages in spans of its own reserve, of its group and of the kind that may go.
+  stepThrough(
+      [&](Scene& scene) {
+        putAll(scene, somePages());
+        TestGuest guest = other(scene);
+        for (uint32_t i = 0; i < 18; i++) guest.put(guest.p(1, i), textPage(1000 + i));
+        guest.put(guest.e(1, 0), textPage(2000));
+      },
+      [](Scene& scene) { scene.store.removeGuest(*scene.store.guestNamed("other")); }, {somePages(), somePages()});
 }
