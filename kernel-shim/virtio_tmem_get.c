@@ -160,14 +160,19 @@ static int vtmem_get_ephemeral(struct vtmem_queue *q, struct vtmem_pool *pool,
 			kick = !err;
 			break;
 		}
+		window->nr_waiters++;
 		if (kick)
 			vtmem_queue_unlock_kick(q, flags);
 		else
 			spin_unlock_irqrestore(&q->lock, flags);
-		if (vtmem_wait_done(q, window)) {
-			vtmem_queue_stall(q);
+		err = vtmem_wait_done(q, window);
+		spin_lock_irqsave(&q->lock, flags);
+		window->nr_waiters--;
+		if (err)
+			q->stalled = true;
+		spin_unlock_irqrestore(&q->lock, flags);
+		if (err)
 			return -ETIMEDOUT;
-		}
 	}
 	if (kick)
 		vtmem_queue_unlock_kick(q, flags);

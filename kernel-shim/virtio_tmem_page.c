@@ -84,6 +84,9 @@ static int vtmem_put_and_wait(struct vtmem_queue *q, struct vtmem_pool *pool,
 		waited = !vtmem_wait_slot(q, VTMEM_TIMEOUT_S * HZ);
 	}
 	if (!req) {
+		/* Woken for a slot that it does not take: pass it on. */
+		if (!list_empty(&q->free))
+			vtmem_wake_for_slot(q);
 		spin_unlock_irqrestore(&q->lock, flags);
 		vtmem_count(q->dev, refused_stalled);
 		return -EAGAIN;
@@ -99,13 +102,13 @@ static int vtmem_put_and_wait(struct vtmem_queue *q, struct vtmem_pool *pool,
 	if (!vtmem_chunk_is_held(chunk, key->index))
 		vtmem_pool_hold(pool, LONG_MAX);
 	/* Before submission, for flushes travel behind the put. */
+	vtmem_staged_supersede(q, pool, key);
 	vtmem_flush_clear_pending(q, chunk, key->index, 1);
 	vtmem_chunk_set_present(chunk, key->index);
 	err = vtmem_submit_page(q, req, VIRTIO_TMEM_OP_PUT, 0, pool, key, page);
 	if (err) {
 		spin_unlock_irqrestore(&q->lock, flags);
 	} else {
-		vtmem_staged_drop_kept(q, pool, key);
 		vtmem_queue_unlock_kick(q, flags);
 		err = vtmem_wait(q, req, NULL, NULL);
 	}
@@ -172,7 +175,7 @@ void vtmem_flush(struct vtmem_pool *pool, const struct vtmem_key *key)
 	if (chunk && !vtmem_chunk_clear_present(chunk, key->index))
 		chunk = NULL;
 	if (chunk) {
-		vtmem_staged_drop_kept(q, pool, key);
+		vtmem_staged_supersede(q, pool, key);
 		vtmem_flush_set_pending(q, chunk, key->index);
 		if (q->nr_pending >= VTMEM_FLUSH_BATCH) {
 			vtmem_queue_harvest(q);

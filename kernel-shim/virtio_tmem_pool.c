@@ -216,7 +216,8 @@ static bool vtmem_pool_drain(struct vtmem_pool *pool)
 	for (waited_ms = 0; waited_ms < POOL_DRAIN_TIMEOUT_MS; waited_ms++) {
 		for (i = 0; i < dev->nr_queues; i++)
 			vtmem_queue_kick_rest(&dev->queues[i]);
-		if (!atomic_read(&pool->inflight))
+		/* Pairs with the release in vtmem_queue_complete(). */
+		if (!atomic_read_acquire(&pool->inflight))
 			return true;
 		usleep_range(1000, 1500);
 	}

@@ -81,7 +81,8 @@ int vtmem_queue_init(struct vtmem_queue *q, struct vtmem_device *dev,
 	q->index = index;
 	q->state = VTMEM_QUEUE_PAUSED;
 	spin_lock_init(&q->lock);
-	init_waitqueue_head(&q->wait);
+	init_waitqueue_head(&q->answer_wait);
+	init_waitqueue_head(&q->slot_wait);
 	atomic_set(&q->kicking, 0);
 	INIT_LIST_HEAD(&q->free);
 	INIT_LIST_HEAD(&q->free_staged);
@@ -155,8 +156,8 @@ static struct list_head *vtmem_slot_home(struct vtmem_queue *q,
 }
 
 /*
- * Deals the slots out; the ring is empty. A kept slot stays what it is, and a
- * slot without the page it needs is left out.
+ * Deals the slots out; the ring is empty, and nobody holds a slot. A kept slot
+ * stays what it is, and a slot without the page it needs is left out.
  */
 static int vtmem_queue_deal_slots(struct vtmem_queue *q,
 				  unsigned int descriptors)
@@ -229,7 +230,7 @@ void vtmem_queue_open(struct vtmem_queue *q)
 {
 	spin_lock_irq(&q->lock);
 	q->state = VTMEM_QUEUE_OPEN;
-	wake_up_all(&q->wait);
+	wake_up_all(&q->slot_wait);
 	if (q->nr_pending || !list_empty(&q->dirty_objects))
 		queue_delayed_work(vtmem_workqueue, &q->flush_work,
 				   VTMEM_FLUSH_DELAY);
@@ -239,6 +240,9 @@ void vtmem_queue_open(struct vtmem_queue *q)
 /**
  * vtmem_queue_pause() - let nothing new in and wait until the ring is empty
  * @q: an open queue
+ *
+ * That the device has answered is not enough: whom it answered may not have
+ * collected it yet, and the slot is not to be dealt out a second time.
  *
  * Context: may sleep.
  * Return: 0, or -EBUSY if the device did not answer in time; the queue is then
@@ -257,7 +261,8 @@ int vtmem_queue_pause(struct vtmem_queue *q)
 	for (waited_ms = 0; waited_ms < DRAIN_TIMEOUT_MS; waited_ms++) {
 		vtmem_queue_kick_rest(q);
 		spin_lock_irq(&q->lock);
-		empty = !q->nr_inflight && !atomic_read(&q->kicking);
+		empty = !q->nr_inflight && !q->nr_taken &&
+			!atomic_read(&q->kicking);
 		spin_unlock_irq(&q->lock);
 		if (empty)
 			return 0;
@@ -277,7 +282,7 @@ void vtmem_queue_kill(struct vtmem_queue *q)
 {
 	spin_lock_irq(&q->lock);
 	q->state = VTMEM_QUEUE_DEAD;
-	wake_up_all(&q->wait);
+	wake_up_all(&q->slot_wait);
 	spin_unlock_irq(&q->lock);
 }
 

@@ -29,15 +29,17 @@ void vtmem_queue_put_slot(struct vtmem_queue *q, struct vtmem_request *req)
 		req->pool = NULL;
 		req->page = NULL;
 		list_add(&req->link, req->home);
+		if (req->kind == VTMEM_SLOT_WAIT) {
+			q->nr_taken--;
+			vtmem_wake_for_slot(q);
+		}
 	}
-	if (q->sleepers)
-		wake_up_all(&q->wait);
 }
 
 /**
  * vtmem_queue_slot() - take a free slot
  * @q:		a locked queue
- * @list:	one of its two free lists
+ * @list:	one of its free lists
  *
  * Return: a slot, or NULL if none is free.
  */
@@ -50,6 +52,8 @@ struct vtmem_request *vtmem_queue_slot(struct vtmem_queue *q,
 	req = list_first_entry_or_null(list, struct vtmem_request, link);
 	if (req) {
 		list_del(&req->link);
+		if (req->kind == VTMEM_SLOT_WAIT)
+			q->nr_taken++;
 		req->bytes = PAGE_SIZE;
 	}
 	return req;
@@ -111,6 +115,7 @@ int vtmem_queue_submit(struct vtmem_queue *q, struct vtmem_request *req)
 	req->state = VTMEM_REQ_INFLIGHT;
 	req->submitted = vtmem_clock_now();
 	q->nr_inflight++;
+	q->nr_unkicked++;
 	if (req->pool)
 		atomic_inc(&req->pool->inflight);
 	return 0;
@@ -188,13 +193,17 @@ static void vtmem_read_response(struct vtmem_queue *q,
  * @q:		a locked queue
  * @req:	a request whose result is set: the device is done with it or will
  *		never be
+ *
+ * vtmem_pool_destroy() frees a pool once it sees no request of it in flight, and
+ * takes no queue's lock to see that: so that is counted last, when nothing here
+ * looks at the pool any more.
  */
 void vtmem_queue_complete(struct vtmem_queue *q, struct vtmem_request *req)
 {
+	struct vtmem_pool *pool = req->pool;
+
 	lockdep_assert_held(&q->lock);
 	q->nr_inflight--;
-	if (req->pool)
-		atomic_dec(&req->pool->inflight);
 
 	if (req->op == VIRTIO_TMEM_OP_FLUSH ||
 	    req->op == VIRTIO_TMEM_OP_FLUSH_OBJECT) {
@@ -204,8 +213,8 @@ void vtmem_queue_complete(struct vtmem_queue *q, struct vtmem_request *req)
 		trace_virtio_tmem_flush(req, q->index, ns);
 		if (req->result)
 			vtmem_count(q->dev, flush_failures);
-		else if (req->pool->persistent)
-			vtmem_pool_unhold(req->pool, req->nr_pages);
+		else if (pool->persistent)
+			vtmem_pool_unhold(pool, req->nr_pages);
 	}
 
 	if (req->state == VTMEM_REQ_ABANDONED) {
@@ -222,9 +231,11 @@ void vtmem_queue_complete(struct vtmem_queue *q, struct vtmem_request *req)
 	} else {
 		/* Pairs with the acquire in vtmem_poll(). */
 		smp_store_release(&req->state, VTMEM_REQ_DONE);
-		if (q->sleepers)
-			wake_up_all(&q->wait);
+		vtmem_wake_waiters(q, req);
 	}
+	/* Pairs with the acquire in vtmem_pool_drain(). */
+	if (pool)
+		atomic_dec_return_release(&pool->inflight);
 }
 
 /**

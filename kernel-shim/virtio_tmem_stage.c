@@ -12,6 +12,12 @@
  * Slots that are open are submitted all at once, the oldest first: a key may be
  * in two of them.
  *
+ * A copy is current from when it is made until its key is put again, in whatever
+ * way, or flushed: that is its bit in the slot's mask, whatever the slot's state.
+ * Only a current copy answers a get, and only a current copy is kept. Whether the
+ * page is present does not say so: a newer put makes it present again while the
+ * older one is still on its way, and the answer to that may be a refusal.
+ *
  * What becomes of pages the device does not take:
  *   ephemeral	they are misses from then on
  *   persistent	their stores were reported as done, so the slot keeps the copies
@@ -31,7 +37,7 @@
 /* Submitted slots that share a notification, if no full one comes before. */
 #define STAGED_BATCH		4
 
-/* The slot with the newest copy of a page whose put is not over, or NULL. */
+/* The slot with the current copy of a page whose put is not over, or NULL. */
 static struct vtmem_request *vtmem_staged_find(struct vtmem_queue *q,
 					       const struct vtmem_pool *pool,
 					       const struct vtmem_key *key)
@@ -40,9 +46,7 @@ static struct vtmem_request *vtmem_staged_find(struct vtmem_queue *q,
 
 	lockdep_assert_held(&q->lock);
 	list_for_each_entry(req, &q->staged, link) {
-		if (!vtmem_request_names(req, pool, key))
-			continue;
-		if (req->state != VTMEM_REQ_KEPT ||
+		if (vtmem_request_names(req, pool, key) &&
 		    test_bit(key->index - req->key.index, &req->mask))
 			return req;
 	}
@@ -55,7 +59,7 @@ static struct vtmem_request *vtmem_staged_find(struct vtmem_queue *q,
  * @pool:	its pool
  * @key:	its key
  *
- * Return: the newest copy, or NULL.
+ * Return: the current copy, or NULL.
  */
 struct page *vtmem_staged_page(struct vtmem_queue *q,
 			       const struct vtmem_pool *pool,
@@ -79,25 +83,25 @@ static void vtmem_staged_release(struct vtmem_queue *q,
 }
 
 /**
- * vtmem_staged_drop_kept() - a page's kept copy is not needed any more
+ * vtmem_staged_supersede() - a page is put anew or flushed
  * @q:		the page's queue, locked
  * @pool:	its pool
  * @key:	its key
+ *
+ * No copy there is of it is current any more; one that was kept goes.
  */
-void vtmem_staged_drop_kept(struct vtmem_queue *q,
+void vtmem_staged_supersede(struct vtmem_queue *q,
 			    const struct vtmem_pool *pool,
 			    const struct vtmem_key *key)
 {
 	struct vtmem_request *req, *next;
 
-	if (!q->nr_kept)
-		return;
+	lockdep_assert_held(&q->lock);
 	list_for_each_entry_safe(req, next, &q->staged, link) {
-		if (req->state != VTMEM_REQ_KEPT ||
-		    !vtmem_request_names(req, pool, key))
+		if (!vtmem_request_names(req, pool, key))
 			continue;
 		__clear_bit(key->index - req->key.index, &req->mask);
-		if (!req->mask)
+		if (req->state == VTMEM_REQ_KEPT && !req->mask)
 			vtmem_staged_release(q, req);
 	}
 }
@@ -119,15 +123,20 @@ void vtmem_staged_forget(struct vtmem_queue *q, const struct vtmem_pool *pool)
 	}
 }
 
-/* Was the page flushed or put anew since @req took it? */
-static bool vtmem_staged_is_stale(struct vtmem_queue *q,
-				  const struct vtmem_request *req,
-				  const struct vtmem_key *key)
+/*
+ * Is this page of a put what its key's owner believes the host to have? What is
+ * flushed as a whole object or a whole chunk is only marked as not present.
+ */
+static bool vtmem_staged_is_current(struct vtmem_queue *q,
+				    const struct vtmem_request *req,
+				    const struct vtmem_key *key)
 {
-	struct vtmem_chunk *chunk = vtmem_chunk_find(q, req->pool, key);
+	struct vtmem_chunk *chunk;
 
-	return !chunk || !vtmem_chunk_is_present(chunk, key->index) ||
-	       vtmem_staged_find(q, req->pool, key) != req;
+	if (!test_bit(key->index - req->key.index, &req->mask))
+		return false;
+	chunk = vtmem_chunk_find(q, req->pool, key);
+	return chunk && vtmem_chunk_is_present(chunk, key->index);
 }
 
 /*
@@ -157,20 +166,21 @@ static void vtmem_staged_miss(struct vtmem_queue *q,
 void vtmem_staged_complete(struct vtmem_queue *q, struct vtmem_request *req)
 {
 	struct vtmem_key key = req->key;
+	unsigned long kept = 0;
 	unsigned int i;
 
 	lockdep_assert_held(&q->lock);
-	req->mask = 0;
 	for (i = req->result ? req->nr_done : req->nr_pages; i < req->nr_pages;
 	     i++) {
 		key.index = req->key.index + i;
-		if (vtmem_staged_is_stale(q, req, &key))
+		if (!vtmem_staged_is_current(q, req, &key))
 			continue;
 		if (req->pool->persistent)
-			__set_bit(i, &req->mask);
+			__set_bit(i, &kept);
 		else
 			vtmem_staged_miss(q, req, &key);
 	}
+	req->mask = kept;
 	if (!req->mask || q->state == VTMEM_QUEUE_DEAD) {
 		vtmem_staged_release(q, req);
 		return;
@@ -199,7 +209,6 @@ void vtmem_staged_close(struct vtmem_queue *q)
 		if (req->state != VTMEM_REQ_OPEN)
 			continue;
 		q->nr_open--;
-		q->nr_unkicked++;
 		req->bytes = req->nr_pages * PAGE_SIZE;
 		if (vtmem_queue_submit(q, req)) {
 			req->state = VTMEM_REQ_INFLIGHT;
@@ -254,6 +263,7 @@ static struct vtmem_request *vtmem_staged_slot(struct vtmem_queue *q,
 	req->pool_id = pool->id;
 	req->key = *key;
 	req->nr_pages = 0;
+	req->mask = 0;
 	req->page = req->own_page;
 	req->state = VTMEM_REQ_OPEN;
 	list_add(&req->link, &q->staged);
@@ -301,9 +311,10 @@ static int vtmem_stage(struct vtmem_queue *q, struct vtmem_pool *pool,
 	copy_highpage(req->own_page + req->nr_pages, page);
 	vtmem_record_latency(q->dev, VTMEM_LATENCY_COPY,
 			     vtmem_clock_ns_since(copy_start));
+	vtmem_staged_supersede(q, pool, key);
+	__set_bit(req->nr_pages, &req->mask);
 	req->nr_pages++;
 	q->nr_staged_pages++;
-	vtmem_staged_drop_kept(q, pool, key);
 	vtmem_window_forget(q, pool, key);
 	vtmem_flush_clear_pending(q, chunk, key->index, 1);
 	vtmem_chunk_set_present(chunk, key->index);

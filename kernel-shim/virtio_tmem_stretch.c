@@ -186,6 +186,5 @@ unsigned int vtmem_submit_stretch(struct vtmem_queue *q, struct vtmem_io *io,
 		return 0;
 	}
 	list_add_tail(&req->link, &io->inflight);
-	q->nr_unkicked++;
 	return nr;
 }

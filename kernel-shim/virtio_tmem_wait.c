@@ -16,9 +16,15 @@
  *	task state, and only then unlocks. An answer before the arming is found
  *	by that harvest; one after it interrupts, and the handler has to take
  *	the lock, so it wakes a task that is already on the wait queue.
- *   4. Any harvest, a poller's too, wakes the sleepers if there are any.
+ *   4. Any harvest, a poller's too, wakes who waits for what it found.
  *   5. Disarming happens under the lock with sleepers == 0: there is nobody
  *	left to wake.
+ *
+ * Who is woken: an answer wakes those who wait for that request, nobody else; a
+ * slot that becomes free wakes one of those who wait for a slot. That one finds
+ * the slot taken by a newcomer, and waits again, or takes it, or passes the
+ * wake-up on. What ends all waits for slots (the queue opens, or dies) wakes all.
+ *
  * A sleeper looks again every second all the same, and notifies the device
  * again: that is for a service that lost a notification, not for us.
  */
@@ -42,6 +48,51 @@ static bool vtmem_ready(struct vtmem_queue *q, struct vtmem_request *req)
 	       (q->state == VTMEM_QUEUE_OPEN && !list_empty(&q->free));
 }
 
+/**
+ * struct vtmem_sleeper - a task in vtmem_sleep()
+ * @entry:	on the queue's answer_wait or slot_wait
+ * @req:	whose answer it waits for, NULL: for a slot
+ */
+struct vtmem_sleeper {
+	struct wait_queue_entry entry;
+	const struct vtmem_request *req;
+};
+
+/* Is it this sleeper that @key, a request or nothing in particular, is for? */
+static int vtmem_wake_sleeper(struct wait_queue_entry *entry, unsigned int mode,
+			      int flags, void *key)
+{
+	struct vtmem_sleeper *sleeper =
+		container_of(entry, struct vtmem_sleeper, entry);
+
+	if (sleeper->req != key)
+		return 0;
+	return autoremove_wake_function(entry, mode, flags, key);
+}
+
+/**
+ * vtmem_wake_waiters() - a request is over
+ * @q:		its queue, locked
+ * @req:	the request, with its new state
+ */
+void vtmem_wake_waiters(struct vtmem_queue *q, struct vtmem_request *req)
+{
+	lockdep_assert_held(&q->lock);
+	if (q->sleepers)
+		__wake_up(&q->answer_wait, TASK_NORMAL, 0, req);
+}
+
+/**
+ * vtmem_wake_for_slot() - a slot is free
+ * @q: a locked queue
+ */
+void vtmem_wake_for_slot(struct vtmem_queue *q)
+{
+	lockdep_assert_held(&q->lock);
+	if (q->sleepers)
+		wake_up(&q->slot_wait);
+}
+
 /*
  * Sleeps until ready or until @timeout jiffies passed. Returns ready or not.
  * Context: may sleep.
@@ -49,9 +100,12 @@ static bool vtmem_ready(struct vtmem_queue *q, struct vtmem_request *req)
 static bool vtmem_sleep(struct vtmem_queue *q, struct vtmem_request *req,
 			long timeout)
 {
-	DEFINE_WAIT(wait);
+	wait_queue_head_t *head = req ? &q->answer_wait : &q->slot_wait;
+	struct vtmem_sleeper sleeper = { .req = req };
 	bool ready;
 
+	init_wait_entry(&sleeper.entry, 0);
+	sleeper.entry.func = vtmem_wake_sleeper;
 	vtmem_count(q->dev, sleeps);
 	spin_lock_irq(&q->lock);
 	/* A false return means answers are waiting: harvested right below. */
@@ -62,12 +116,17 @@ static bool vtmem_sleep(struct vtmem_queue *q, struct vtmem_request *req,
 		ready = vtmem_ready(q, req);
 		if (ready || !timeout)
 			break;
-		prepare_to_wait(&q->wait, &wait, TASK_UNINTERRUPTIBLE);
+		if (req)
+			prepare_to_wait(head, &sleeper.entry,
+					TASK_UNINTERRUPTIBLE);
+		else
+			prepare_to_wait_exclusive(head, &sleeper.entry,
+						  TASK_UNINTERRUPTIBLE);
 		spin_unlock_irq(&q->lock);
 		timeout = schedule_timeout(timeout);
 		spin_lock_irq(&q->lock);
 	}
-	finish_wait(&q->wait, &wait);
+	finish_wait(head, &sleeper.entry);
 	if (!--q->sleepers && q->vq)
 		virtqueue_disable_cb(q->vq);
 	spin_unlock_irq(&q->lock);
@@ -132,19 +191,6 @@ bool vtmem_abandon(struct vtmem_queue *q, struct vtmem_request *req)
 	}
 	spin_unlock_irq(&q->lock);
 	return abandoned;
-}
-
-/**
- * vtmem_queue_stall() - a waiter gave up
- * @q: its queue
- *
- * Until something is answered, nothing else that may fail waits here.
- */
-void vtmem_queue_stall(struct vtmem_queue *q)
-{
-	spin_lock_irq(&q->lock);
-	q->stalled = true;
-	spin_unlock_irq(&q->lock);
 }
 
 /* Notifies the device again. Returns false if its ring is broken. */

@@ -100,7 +100,7 @@ static struct vtmem_request *vtmem_window_submit(struct vtmem_queue *q,
 		return NULL;
 	list_for_each_entry(window, &q->windows, link) {
 		if (window->state == VTMEM_REQ_INFLIGHT ||
-		    (used_up && window->mask))
+		    window->nr_waiters || (used_up && window->mask))
 			continue;
 		window->op = VIRTIO_TMEM_OP_GET;
 		window->flags = 0;
@@ -217,14 +217,17 @@ void vtmem_window_complete(struct vtmem_queue *q, struct vtmem_request *window)
 		if (chunk && test_bit(missing, &window->mask) &&
 		    vtmem_chunk_clear_present(chunk, key.index)) {
 			vtmem_count(q->dev, clean_misses);
-			if (window->result != -ENOENT)
+			if (window->result != -ENOENT) {
 				vtmem_flush_set_pending(q, chunk, key.index);
+				queue_delayed_work(vtmem_workqueue,
+						   &q->flush_work,
+						   VTMEM_FLUSH_DELAY);
+			}
 			vtmem_chunk_release(q, chunk);
 		}
 		window->mask &= missing ? GENMASK(missing - 1, 0) : 0;
 	}
 	/* Pairs with the acquire in vtmem_poll(). */
 	smp_store_release(&window->state, VTMEM_REQ_FREE);
-	if (q->sleepers)
-		wake_up_all(&q->wait);
+	vtmem_wake_waiters(q, window);
 }

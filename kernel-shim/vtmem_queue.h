@@ -37,11 +37,13 @@ enum vtmem_queue_state {
  *		may fail are refused instead of waiting in turn
  * @kicking:	tasks about to notify the device, outside the lock
  * @sleepers:	tasks in vtmem_sleep(); used-ring callbacks are armed while > 0
- * @wait:	those tasks
+ * @answer_wait: those who wait for a request's answer
+ * @slot_wait:	those who wait for a slot
  * @requests:	all slots
  * @nr_requests: their number
  * @wires:	their DMA memory
  * @free:	slots for requests somebody waits for
+ * @nr_taken:	those not on it: in the ring, or with whom collects the answer
  * @free_staged: slots for puts nobody waits for
  * @staged:	those in use, the newest first
  * @nr_open:	those of them that neighbours may join
@@ -52,7 +54,8 @@ enum vtmem_queue_state {
  * @last_pool:	only compared, never followed
  * @free_flush:	slots reserved for flushes
  * @nr_inflight: slots in the ring
- * @nr_unkicked: requests submitted since the device was last notified
+ * @nr_unkicked: requests of any kind submitted since the device was last
+ *		notified
  * @objects:	by pool and id
  * @ephemeral_chunks: of all objects of ephemeral pools, the oldest first
  * @nr_ephemeral_chunks: their number
@@ -72,12 +75,14 @@ struct vtmem_queue {
 	bool stalled;
 	atomic_t kicking;
 	unsigned int sleepers;
-	wait_queue_head_t wait;
+	wait_queue_head_t answer_wait;
+	wait_queue_head_t slot_wait;
 
 	struct vtmem_request *requests;
 	unsigned int nr_requests;
 	struct vtmem_wire *wires;
 	struct list_head free;
+	unsigned int nr_taken;
 	struct list_head free_staged;
 	struct list_head staged;
 	unsigned int nr_open;

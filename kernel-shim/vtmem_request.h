@@ -90,8 +90,10 @@ enum vtmem_slot_kind {
  * @op:		VIRTIO_TMEM_OP_*
  * @key:	object and first page
  * @nr_pages:	pages asked for
- * @mask:	of them, by number: those a window still has, or those that a
- *		KEPT put is the only copy of
+ * @nr_waiters:	of a window: tasks that wait for its answer; it is not used for
+ *		another get before they have looked at it
+ * @mask:	of them, by number: those a window still has, or those whose copy
+ *		in a staged put is current; a KEPT put's are the only ones
  * @submitted:	vtmem_clock_now() when it entered the ring
  * @result:	0 or a negative errno, valid in DONE
  * @nr_done:	the prefix of @nr_pages that succeeded, valid in DONE
@@ -115,6 +117,7 @@ struct vtmem_request {
 	u32 pool_id;
 	struct vtmem_key key;
 	u32 nr_pages;
+	unsigned int nr_waiters;
 	unsigned long mask;
 	u64 submitted;
 	int result;
@@ -137,7 +140,7 @@ void vtmem_staged_close(struct vtmem_queue *q);
 struct page *vtmem_staged_page(struct vtmem_queue *q,
 			       const struct vtmem_pool *pool,
 			       const struct vtmem_key *key);
-void vtmem_staged_drop_kept(struct vtmem_queue *q,
+void vtmem_staged_supersede(struct vtmem_queue *q,
 			    const struct vtmem_pool *pool,
 			    const struct vtmem_key *key);
 void vtmem_staged_forget(struct vtmem_queue *q, const struct vtmem_pool *pool);
@@ -155,10 +158,11 @@ void vtmem_window_forget(struct vtmem_queue *q, const struct vtmem_pool *pool,
 			 const struct vtmem_key *key);
 void vtmem_window_complete(struct vtmem_queue *q, struct vtmem_request *window);
 
+void vtmem_wake_waiters(struct vtmem_queue *q, struct vtmem_request *req);
+void vtmem_wake_for_slot(struct vtmem_queue *q);
 bool vtmem_wait_slot(struct vtmem_queue *q, long timeout);
 int vtmem_wait_done(struct vtmem_queue *q, struct vtmem_request *req);
 bool vtmem_abandon(struct vtmem_queue *q, struct vtmem_request *req);
-void vtmem_queue_stall(struct vtmem_queue *q);
 int vtmem_wait(struct vtmem_queue *q, struct vtmem_request *req,
 	       struct page *to, u64 *value);
 unsigned int vtmem_load_patience_s(struct vtmem_device *dev);

@@ -1,0 +1,372 @@
+// The guest driver's request layer (its rings, slots, staged puts, windows, flushes and what it remembers of objects)
+// on a machine of fibers: whatever the schedule, what a front end is promised holds.
+//
+// A run has a few workers, each with pages of its own, as the page lock has it: nobody else touches a key meanwhile.
+// Neighbouring pages belong to different workers, so that they share objects, chunks, blocks and queues. Beside them a
+// task makes and drops pools, and one suspends the machine. What a worker may see of its pages is a simple model: the
+// newest content that was put, or nothing after a flush; a refused put leaves nothing; an ephemeral page may be gone at
+// any time. At the end the host has exactly the pages that the model says.
+//
+// TMEMD_SEED and TMEMD_STRATEGY, as a failed run prints them, make that run alone again.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <random>
+#include <vector>
+
+#include "driver.h"
+#include "host.h"
+#include "sim.h"
+
+using namespace driver_ring;
+
+namespace {
+
+/** Warnings are to be expected of this run: the device is slow. */
+bool warnings_expected = false;
+
+constexpr uint32_t kObjects = 2;
+constexpr uint32_t kPagesOfWorker = 6;
+constexpr uint32_t kSteps = 14;
+
+struct Scene {
+  Host host;
+  driver *dev = nullptr;
+  vtmem_pool *persistent = nullptr;
+  vtmem_pool *ephemeral = nullptr;
+  uint64_t next_content = 1;
+  uint32_t workers = 0;
+  bool slow = false;
+  uint64_t reserve = 0;
+};
+
+/** A page as its owner knows it. */
+struct Page {
+  /** What a get may return. */
+  std::optional<uint64_t> content;
+  /** Ephemeral: whether it is still there is not known. */
+  bool maybe = false;
+};
+
+struct Worker {
+  Scene *scene;
+  uint32_t number;
+  Page persistent[kObjects][kPagesOfWorker];
+  Page ephemeral[kObjects][kPagesOfWorker];
+
+  uint32_t index(uint32_t i) const { return i * scene->workers + number; }
+};
+
+void putPersistent(Worker &worker, uint64_t object, uint32_t i) {
+  Scene &scene = *worker.scene;
+  Page &page = worker.persistent[object][i];
+  const uint64_t content = scene.next_content++;
+  const uint32_t index = worker.index(i);
+  // frontswap invalidates a page before it stores another under its key; the disk does not.
+  if (page.content && sim_random(2) == 0) driver_flush(scene.persistent, object, index);
+  page.content.reset();
+  if (sim_random(3) != 0 && driver_put_staged(scene.persistent, object, index, content) == 0)
+    page.content = content;
+  else if (driver_put(scene.persistent, object, index, content) == 0)
+    page.content = content;
+  else
+    driver_flush(scene.persistent, object, index);
+}
+
+void getPersistent(Worker &worker, uint64_t object, uint32_t i) {
+  uint64_t content = 0;
+  const Page &page = worker.persistent[object][i];
+  const int err = driver_get(worker.scene->persistent, object, worker.index(i), &content);
+  if (page.content)
+    sim_check(err == 0 && content == *page.content, "page %u of object %u: %d, %llu instead of %llu",
+              worker.index(i), static_cast<unsigned>(object), err, static_cast<unsigned long long>(content),
+              static_cast<unsigned long long>(*page.content));
+  else
+    sim_check(err != 0, "page %u of object %u, which is not there, is %llu", worker.index(i),
+              static_cast<unsigned>(object), static_cast<unsigned long long>(content));
+}
+
+void putEphemeral(Worker &worker, uint64_t object, uint32_t i) {
+  Scene &scene = *worker.scene;
+  Page &page = worker.ephemeral[object][i];
+  const uint64_t content = scene.next_content++;
+  page.content.reset();
+  if (driver_put_staged(scene.ephemeral, object, worker.index(i), content) == 0) {
+    page.content = content;
+    page.maybe = false;
+  } else {
+    driver_flush(scene.ephemeral, object, worker.index(i));
+  }
+}
+
+void getEphemeral(Worker &worker, uint64_t object, uint32_t i) {
+  uint64_t content = 0;
+  Page &page = worker.ephemeral[object][i];
+  const int err = driver_get(worker.scene->ephemeral, object, worker.index(i), &content);
+  if (err != 0) {
+    page.maybe = true;
+    if (err == -ENOENT) page.content.reset();
+    return;
+  }
+  sim_check(page.content && content == *page.content, "ephemeral page %u of object %u is %llu instead of %lld",
+            worker.index(i), static_cast<unsigned>(object), static_cast<unsigned long long>(content),
+            page.content ? static_cast<long long>(*page.content) : -1LL);
+  page.content.reset();
+}
+
+void flushPage(Worker &worker, bool persistent, uint64_t object, uint32_t i) {
+  Page &page = persistent ? worker.persistent[object][i] : worker.ephemeral[object][i];
+  driver_flush(persistent ? worker.scene->persistent : worker.scene->ephemeral, object, worker.index(i));
+  page.content.reset();
+}
+
+void work(void *argument) {
+  Worker &worker = *static_cast<Worker *>(argument);
+  for (uint32_t step = 0; step < kSteps; step++) {
+    const uint64_t object = sim_random(kObjects);
+    const uint32_t i = sim_random(kPagesOfWorker);
+    switch (sim_random(10)) {
+      case 0:
+      case 1:
+      case 2:
+        putPersistent(worker, object, i);
+        break;
+      case 3:
+      case 4:
+        getPersistent(worker, object, i);
+        break;
+      case 5:
+        flushPage(worker, true, object, i);
+        break;
+      case 6:
+        for (uint32_t j = i; j < kPagesOfWorker; j++) putEphemeral(worker, object, j);
+        break;
+      case 7:
+        putEphemeral(worker, object, i);
+        break;
+      case 8:
+        for (uint32_t j = i; j < kPagesOfWorker; j++) getEphemeral(worker, object, j);
+        break;
+      case 9:
+        flushPage(worker, false, object, i);
+        break;
+    }
+  }
+}
+
+/** A file system that is mounted and unmounted, with a file that is read and deleted. */
+void mountAndUnmount(void *argument) {
+  Scene &scene = *static_cast<Scene *>(argument);
+  for (uint32_t round = 0; round < 2; round++) {
+    vtmem_pool *pool = driver_pool_create(scene.dev, false);
+    const uint64_t content = scene.next_content;
+    scene.next_content += 16;
+    for (uint32_t i = 0; i < 8; i++)
+      if (driver_put_staged(pool, 7, i, content + i) != 0) driver_flush(pool, 7, i);
+    if (sim_random(2) == 0) driver_flush_object(pool, 7);
+    for (uint32_t i = 0; i < 8; i++) {
+      uint64_t got = 0;
+      if (driver_get(pool, 7, i, &got) == 0) sim_check(got == content + i, "a file's page is another's");
+    }
+    driver_pool_destroy(pool);
+  }
+}
+
+void suspendAndResume(void *argument) {
+  Scene &scene = *static_cast<Scene *>(argument);
+  for (uint32_t round = 0; round < 2; round++) {
+    for (uint32_t i = sim_random(200); i > 0; i--) sim_point(false);
+    if (driver_suspend(scene.dev) != 0) continue;
+    for (uint32_t i = sim_random(20); i > 0; i--) sim_point(false);
+    driver_resume(scene.dev);
+  }
+}
+
+void checkHost(const Scene &scene, const std::vector<std::unique_ptr<Worker>> &workers) {
+  uint64_t persistent = 0;
+  for (const auto &worker : workers) {
+    for (uint64_t object = 0; object < kObjects; object++) {
+      for (uint32_t i = 0; i < kPagesOfWorker; i++) {
+        const uint32_t index = worker->index(i);
+        const Page &page = worker->persistent[object][i];
+        const auto found = scene.host.pages.find({driver_pool_id(scene.persistent), object, index});
+        const bool there = found != scene.host.pages.end();
+        const bool kept = driver_keeps(scene.persistent, object, index);
+        persistent += page.content ? 1 : 0;
+        sim_check(page.content || !there, "page %u of object %u was flushed, and the host has it", index,
+                  static_cast<unsigned>(object));
+        sim_check(!page.content || kept || (there && found->second == *page.content),
+                  "page %u of object %u: the host has not what was put last", index,
+                  static_cast<unsigned>(object));
+        const Page &clean = worker->ephemeral[object][i];
+        const auto other = scene.host.pages.find({driver_pool_id(scene.ephemeral), object, index});
+        if (other == scene.host.pages.end() || clean.maybe) continue;
+        sim_check(clean.content && other->second == *clean.content,
+                  "ephemeral page %u of object %u was flushed or got, and the host has it", index,
+                  static_cast<unsigned>(object));
+      }
+    }
+  }
+  sim_check(driver_held(scene.dev) == static_cast<int64_t>(persistent), "%lld pages are counted and %llu are there",
+            static_cast<long long>(driver_held(scene.dev)), static_cast<unsigned long long>(persistent));
+}
+
+/** What kind of run it is follows from the seed, too. */
+void randomRun(void *) {
+  static constexpr unsigned int kRingSizes[] = {8, 16, 64};
+  auto scene = std::make_unique<Scene>();
+  host = &scene->host;
+  scene->workers = 2 + sim_random(3);
+  scene->reserve = sim_random(2) == 0 ? 1000 : sim_random(20);
+  scene->slow = sim_random(8) == 0;
+  warnings_expected = scene->slow;
+  if (scene->slow) {
+    scene->host.stalled_percent = 10;
+    scene->host.stall_ms = 400 + sim_random(2000);
+  }
+  if (sim_random(2) == 0) scene->host.refused_percent = 20;
+  if (sim_random(2) == 0) scene->host.dropped_percent = 20;
+  scene->dev = driver_create(1 + sim_random(2), kRingSizes[sim_random(3)], scene->reserve);
+  scene->persistent = driver_pool_create(scene->dev, true);
+  scene->ephemeral = driver_pool_create(scene->dev, false);
+
+  std::vector<std::unique_ptr<Worker>> workers;
+  std::vector<sim_task *> tasks;
+  for (uint32_t i = 0; i < scene->workers; i++) {
+    workers.push_back(std::make_unique<Worker>());
+    workers.back()->scene = scene.get();
+    workers.back()->number = i;
+    tasks.push_back(sim_spawn("worker", work, workers.back().get()));
+  }
+  // Who mounts is frozen while the machine sleeps; who reclaims memory may not be.
+  if (sim_random(2) == 0)
+    tasks.push_back(sim_spawn("mount", mountAndUnmount, scene.get()));
+  else if (sim_random(2) == 0)
+    tasks.push_back(sim_spawn("suspend", suspendAndResume, scene.get()));
+  for (sim_task *task : tasks) sim_join(task);
+
+  driver_settle(scene->dev);
+  checkHost(*scene, workers);
+  sim_check(scene->slow || driver_rekicks(scene->dev) == 0, "somebody waited a second: a wake-up or a notification is lost");
+  driver_pool_destroy(scene->persistent);
+  driver_pool_destroy(scene->ephemeral);
+  driver_free(scene->dev);
+  warnings_expected = false;
+}
+
+uint64_t fromEnvironment(const char *name, uint64_t otherwise) {
+  const char *value = getenv(name);
+  return value != nullptr ? strtoull(value, nullptr, 0) : otherwise;
+}
+
+}  // namespace
+
+extern "C" void kernel_warning(const char *text) { sim_check(warnings_expected, "the driver warns: %s", text); }
+
+TEST_CASE("a get is not answered from a refused older copy after a put that was waited for") {
+  sim_run(
+      1, 0,
+      [](void *) {
+        Host store;
+        host = &store;
+        driver *dev = driver_create(1, 64, 1000);
+        vtmem_pool *pool = driver_pool_create(dev, true);
+        uint64_t content = 0;
+
+        store.refuse_next = 1;
+        sim_check(driver_put_staged(pool, 0, 5, 1) == 0, "the older put is not staged");
+        sim_check(driver_put(pool, 0, 5, 2) == 0, "the newer put is not taken");
+        sim_check(driver_get(pool, 0, 5, &content) == 0 && content == 2, "the older page is returned: %llu",
+                  static_cast<unsigned long long>(content));
+        driver_free(dev);
+      },
+      nullptr);
+}
+
+TEST_CASE("the copy of a refused page answers gets until the page is put again or flushed") {
+  sim_run(
+      1, 0,
+      [](void *) {
+        Host store;
+        host = &store;
+        driver *dev = driver_create(1, 64, 1000);
+        vtmem_pool *pool = driver_pool_create(dev, true);
+        uint64_t content = 0;
+
+        store.refuse_next = 1;
+        sim_check(driver_put_staged(pool, 0, 5, 1) == 0, "it is not staged");
+        driver_settle(dev);
+        sim_check(driver_kept(dev) == 1 && store.pages.empty(), "it is not kept");
+        sim_check(driver_get(pool, 0, 5, &content) == 0 && content == 1, "its copy is lost");
+        driver_flush(pool, 0, 5);
+        sim_check(driver_get(pool, 0, 5, &content) == -ENOENT, "a flush does not reach it");
+        sim_check(driver_kept(dev) == 0, "its slot stays taken");
+        driver_free(dev);
+      },
+      nullptr);
+}
+
+TEST_CASE("an answer wakes who waits for it, and a free slot one of those who wait for a slot") {
+  sim_run(
+      1, 0,
+      [](void *) {
+        struct Load {
+          vtmem_pool *pool;
+          uint32_t index;
+        };
+        constexpr uint32_t kLoads = 12;
+        Host store;
+        host = &store;
+        driver *dev = driver_create(1, 64, 0);
+        vtmem_pool *pool = driver_pool_create(dev, true);
+        for (uint32_t i = 0; i < kLoads; i++)
+          sim_check(driver_put(pool, 0, i, i) == 0, "the page is not put");
+
+        store.stalled_percent = 100;
+        store.stall_ms = 5;
+        const uint64_t woken = driver_woken(), sleeps = driver_sleeps(dev);
+        std::vector<sim_task *> tasks;
+        Load loads[kLoads];
+        for (uint32_t i = 0; i < kLoads; i++) {
+          loads[i] = {pool, i};
+          tasks.push_back(sim_spawn(
+              "load",
+              [](void *argument) {
+                const Load &load = *static_cast<Load *>(argument);
+                uint64_t content = 0;
+                sim_check(driver_get(load.pool, 0, load.index, &content) == 0 && content == load.index,
+                          "another page");
+              },
+              &loads[i]));
+        }
+        for (sim_task *task : tasks) sim_join(task);
+        sim_check(driver_sleeps(dev) - sleeps >= kLoads - 1, "they did not have to sleep");
+        sim_check(driver_woken() - woken <= driver_sleeps(dev) - sleeps, "%llu were woken from %llu sleeps",
+                  static_cast<unsigned long long>(driver_woken() - woken),
+                  static_cast<unsigned long long>(driver_sleeps(dev) - sleeps));
+        driver_free(dev);
+      },
+      nullptr);
+}
+
+TEST_CASE("whatever the schedule, a get returns the newest page, no flush is lost, nothing freed is used") {
+  if (getenv("TMEMD_SEED") != nullptr) {
+    sim_run(fromEnvironment("TMEMD_SEED", 0), static_cast<unsigned int>(fromEnvironment("TMEMD_STRATEGY", 0)), randomRun,
+            nullptr);
+    return;
+  }
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(fromEnvironment("TMEMD_SECONDS", 8));
+  uint64_t seed = std::random_device{}();
+  uint64_t runs = 0;
+  seed = seed << 20;
+  do {
+    sim_run(seed + runs, static_cast<unsigned int>(runs % 4), randomRun, nullptr);
+    runs++;
+  } while (std::chrono::steady_clock::now() < end);
+  MESSAGE(runs << " schedules, from seed " << seed);
+  CHECK(runs > 0);
+}
