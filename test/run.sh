@@ -5,9 +5,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-for sanitizer in address thread; do
-  echo "building the native tests under the $sanitizer sanitizer" >&2
-  cmake -S addon -B "build/$sanitizer" -G Ninja -DTMEMD_SANITIZE="$sanitizer" >"build/$sanitizer.log" 2>&1 &&
+for sanitizer in address thread fuzzer; do
+  compiler=c++
+  what="the native tests under the $sanitizer sanitizer"
+  # libFuzzer is a part of clang.
+  [ $sanitizer != fuzzer ] || { compiler=clang++ what='the fuzzers'; }
+  echo "building $what" >&2
+  cmake -S addon -B "build/$sanitizer" -G Ninja -DCMAKE_CXX_COMPILER=$compiler -DTMEMD_SANITIZE="$sanitizer" >"build/$sanitizer.log" 2>&1 &&
     ninja -C "build/$sanitizer" >>"build/$sanitizer.log" 2>&1 || {
     tail -n 40 "build/$sanitizer.log" >&2
     exit 1

@@ -34,7 +34,7 @@ export default defineConfig({
         root,
         test: {
           name: 'whole',
-          include: ['test/{native,model,hostile,idle,bench,e2e}/**/*.test.ts'],
+          include: ['test/{native,fuzz,model,hostile,idle,bench,e2e}/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
           maxWorkers: 1,

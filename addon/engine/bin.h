@@ -65,6 +65,7 @@ class Bin {
   // Asks for the cache lines the next block will probably be written to; takes no lock.
   void prefetchRoom(uint32_t lengthBytes) const {
     std::byte* at = nextRoom_.load(std::memory_order_relaxed);
+    if (!at) return;
     for (uint32_t i = 0; i < lengthBytes; i += 64) __builtin_prefetch(at + i, 1);
   }
 

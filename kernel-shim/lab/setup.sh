@@ -8,7 +8,7 @@ root=$(cd "$lab/../.." && pwd)
 
 # Debian packages, by what they are for.
 addon_packages=(g++ cmake ninja-build libc6-dev liblz4-dev libzstd-dev libxxhash-dev)
-test_packages=(doctest-dev perl sparse)
+test_packages=(doctest-dev perl sparse clang)
 guest_packages=(gcc make flex bison bc libelf-dev cpio lz4 xz-utils e2fsprogs debian-archive-keyring)
 
 usage='build, start, guest, test or bench'
@@ -103,6 +103,8 @@ flock -n 8 || {
   flock 8
 }
 install_packages "${packages[@]}"
+# The fuzzers' runtime is a package of that clang's version.
+[ "$command" != test ] || install_packages "libclang-rt-$(clang -dumpversion | cut -d . -f 1)-dev"
 install_node_modules
 build_addon
 build_typescript
