@@ -53,7 +53,7 @@ describe('style', () => {
 
   test('the root holds what it is agreed to hold', () => {
     const allowed =
-      /^(package\.json|package-lock\.json|tsconfig\.json|README\.md|LICENSE|CHANGELOG\.md|src|kernel-shim|addon|test|bench|\.[a-z-]+.*)$/;
+      /^(package\.json|package-lock\.json|tsconfig\.json|README\.md|LICENSE|CHANGELOG\.md|CONTRIBUTING\.md|ARCHITECTURE\.md|docs|packaging|findings|src|kernel-shim|addon|test|bench|\.[a-z-]+.*)$/;
     const roots = [...new Set(tracked.map((path) => path.split('/')[0] ?? ''))];
     expect(roots.filter((name) => !allowed.test(name))).toEqual([]);
   });
