@@ -76,14 +76,26 @@ bool ControlRequests::execute(const Request& request, Response& response) {
       response.status = store_.destroyPool(guest_, request.pool);
       break;
     case VIRTIO_TMEM_OP_STAT:
-      if (request.pool == VIRTIO_TMEM_ALL_POOLS) {
-        response.value = store_.pagesHeld(guest_);
-      } else {
-        response.status = store_.pagesHeld(guest_, request.pool, &response.value);
-      }
+      stat(request.pool, response);
       break;
   }
   return true;
+}
+
+void ControlRequests::stat(uint32_t pool, Response& response) {
+  switch (pool) {
+    case VIRTIO_TMEM_ALL_POOLS:
+      response.value = store_.pagesHeld(guest_);
+      return;
+    case VIRTIO_TMEM_STAT_TARGET:
+    case VIRTIO_TMEM_STAT_LIMIT:
+      response.value =
+          (pool == VIRTIO_TMEM_STAT_TARGET ? targetPages_ : limitPages_).load(std::memory_order_relaxed);
+      if (!std::exchange(driverAsked_, true)) hooks_.driverAsks();
+      return;
+    default:
+      response.status = store_.pagesHeld(guest_, pool, &response.value);
+  }
 }
 
 }  // namespace tmemd

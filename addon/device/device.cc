@@ -17,6 +17,10 @@ Device::~Device() = default;
 
 const DeviceCounters& Device::counters() const { return worker_->counters(); }
 
+void Device::setLimitAndTarget(uint64_t limitPages, uint64_t targetPages) {
+  worker_->setLimitAndTarget(limitPages, targetPages);
+}
+
 void Device::close(std::function<void()> done) {
   regions_.clear();
   worker_->stop(std::move(done));

@@ -34,13 +34,14 @@ struct DeviceEvent {
     kQueueBroken,        // the guest broke this queue; the others go on
     kMemoryLost,         // the front end took shared memory away; nothing is served any more
     kSessionOpened,      // the driver sent RESET, or a disk begins its life
+    kDriverAsks,         // the driver asked for limit or target: it will go on asking; once a start of its ring
     kDiskLost,           // the guest goes on with a disk that is gone: its requests fail until it starts anew
     kRingSilent,         // kicked, and yet nothing appears: guest memory is probably not shared
     kSchedulingRefused,  // the worker runs with a higher latency than it asked for
   };
   Type type;
   uint16_t queueIndex = 0;  // kQueueBroken, kRingSilent
-  std::string reason;       // one line; empty for kSessionOpened
+  std::string reason;       // one line; empty for kSessionOpened and kDriverAsks
 };
 
 struct DeviceOptions {
@@ -91,6 +92,9 @@ class Device {
   // Asks the worker to end: it publishes what it completed, unmaps, closes
   // every descriptor and then calls `done`. Later calls of other methods fail.
   void close(std::function<void()> done);
+
+  // What STAT answers from now on, in pages, as config space has them. Any thread may call this.
+  void setLimitAndTarget(uint64_t limitPages, uint64_t targetPages);
 
   const DeviceCounters& counters() const;
 

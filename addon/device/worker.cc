@@ -60,7 +60,8 @@ Worker::Worker(std::shared_ptr<Store> store, GuestId guest, DeviceOptions option
       pageRequests_(*store_, guest, context_, options.maxPagesPerRequest, counters_),
       controlRequests_(
           *store_, guest, pageRequests_, counters_,
-          {[this] { return drainPageQueues(); }, [this] { emit(DeviceEvent::Type::kSessionOpened, 0, {}); }}),
+          {[this] { return drainPageQueues(); }, [this] { emit(DeviceEvent::Type::kSessionOpened, 0, {}); },
+           [this] { emit(DeviceEvent::Type::kDriverAsks, 0, {}); }}),
       blkRequests_(options.disk ? makeBlkRequests(guest, std::move(*options.disk)) : nullptr),
       memory_(std::make_shared<GuestMemory>()),
       queues_(options.queueCount) {
@@ -333,7 +334,11 @@ Outcome Worker::startVring(uint16_t index, VringSetup setup) {
   setCall(index, std::move(setup.call));
   queue.started = true;
   queue.beganAtZero = setup.layout.lastAvailableIndex == 0 && queue.vring.consumedIndex() == 0;
-  if (blkRequests_) blkRequests_->ringStarted();
+  if (blkRequests_) {
+    blkRequests_->ringStarted();
+  } else if (index == VIRTIO_TMEM_CONTROL_QUEUE) {
+    controlRequests_.ringStarted();
+  }
   queue.broken = false;
   queue.silentKicks = 0;
   queue.everAvailable = false;

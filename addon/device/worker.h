@@ -45,6 +45,11 @@ class Worker {
 
   const DeviceCounters& counters() const { return counters_; }
 
+  // From any thread.
+  void setLimitAndTarget(uint64_t limitPages, uint64_t targetPages) {
+    controlRequests_.setLimitAndTarget(limitPages, targetPages);
+  }
+
   // What commands do; on the worker's thread.
   Outcome adoptMemory(std::shared_ptr<const GuestMemory> memory);
   Outcome startVring(uint16_t index, VringSetup setup);

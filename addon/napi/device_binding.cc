@@ -55,6 +55,8 @@ const char* typeName(DeviceEvent::Type type) {
       return "memory-lost";
     case DeviceEvent::Type::kSessionOpened:
       return "session-opened";
+    case DeviceEvent::Type::kDriverAsks:
+      return "driver-asks";
     case DeviceEvent::Type::kDiskLost:
       return "disk-lost";
     case DeviceEvent::Type::kRingSilent:
@@ -98,6 +100,7 @@ Napi::Function DeviceBinding::define(Napi::Env env) {
        InstanceMethod<&DeviceBinding::setKickFd>("setKickFd"),
        InstanceMethod<&DeviceBinding::setCallFd>("setCallFd"),
        InstanceMethod<&DeviceBinding::stopVring>("stopVring"),
+       InstanceMethod<&DeviceBinding::setLimitAndTarget>("setLimitAndTarget"),
        InstanceMethod<&DeviceBinding::counters>("counters"), InstanceMethod<&DeviceBinding::close>("close")});
 }
 
@@ -230,6 +233,12 @@ Napi::Value DeviceBinding::stopVring(const Napi::CallbackInfo& info) {
   Pending pending = begin(info.Env(), true);
   if (pending.done) device_->stopVring(queueIndex, std::move(pending.done));
   return pending.promise;
+}
+
+void DeviceBinding::setLimitAndTarget(const Napi::CallbackInfo& info) {
+  const uint64_t limitPages = asUint64(info[0], "limitPages");
+  const uint64_t targetPages = asUint64(info[1], "targetPages");
+  if (device_ && !closing_) device_->setLimitAndTarget(limitPages, targetPages);
 }
 
 Napi::Value DeviceBinding::counters(const Napi::CallbackInfo& info) {

@@ -31,6 +31,7 @@ class DeviceBinding : public Napi::ObjectWrap<DeviceBinding>, private Stoppable 
   Napi::Value setKickFd(const Napi::CallbackInfo& info);
   Napi::Value setCallFd(const Napi::CallbackInfo& info);
   Napi::Value stopVring(const Napi::CallbackInfo& info);
+  void setLimitAndTarget(const Napi::CallbackInfo& info);
   Napi::Value counters(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 

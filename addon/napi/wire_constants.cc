@@ -37,6 +37,8 @@ Napi::Value wireConstants(const Napi::CallbackInfo& info) {
   X(POOL_SHARED)
   X(GET_EXCLUSIVE)
   X(ALL_POOLS)
+  X(STAT_TARGET)
+  X(STAT_LIMIT)
   X(S_OK)
   X(S_MISS)
   X(S_REFUSED)

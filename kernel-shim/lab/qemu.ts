@@ -10,7 +10,16 @@ export type FrontEnd = (typeof frontEnds)[number];
 export type Job = 'swap' | 'files' | 'cpu';
 
 /** What init in the guest does; see the file `init`. */
-export type GuestMode = 'run' | 'shell' | 'probe' | 'kunit' | 'disk' | 'takeover' | 'stress' | 'tools';
+export type GuestMode =
+  | 'run'
+  | 'shell'
+  | 'probe'
+  | 'kunit'
+  | 'disk'
+  | 'takeover'
+  | 'stress'
+  | 'tools'
+  | 'states';
 
 export interface GuestMachine {
   accelerator: Accelerator;

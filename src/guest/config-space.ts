@@ -43,6 +43,11 @@ export function encodeConfigSpace(config: ConfigSpace): Buffer {
   space.writeUInt16LE(config.maxPools, 18);
   space.writeBigUInt64LE(BigInt(config.reservePages), 24);
   space.writeBigUInt64LE(BigInt(config.limitPages), 32);
-  space.writeBigUInt64LE(config.targetPages === undefined ? NO_TARGET : BigInt(config.targetPages), 40);
+  space.writeBigUInt64LE(encodeTarget(config.targetPages), 40);
   return space;
+}
+
+/** A target as the wire has it. */
+export function encodeTarget(targetPages: number | undefined): bigint {
+  return targetPages === undefined ? NO_TARGET : BigInt(targetPages);
 }

@@ -18,7 +18,7 @@ import type {
 } from '../native/addon.js';
 import type { GuestCounters, PoolCounters } from '../native/counters.js';
 import { type RingStatus, Session, type SessionEnd } from '../vhost-user/session.js';
-import { encodeConfigSpace } from './config-space.js';
+import { encodeConfigSpace, encodeTarget } from './config-space.js';
 import { addDeviceCounters } from './device-totals.js';
 import { DISK_FEATURES, encodeDiskConfigSpace } from './disk.js';
 import { PoolsKeeper } from './pools-keeper.js';
@@ -83,6 +83,8 @@ export class Guest {
   #listener: FdListener | undefined;
   #session: { session: Session; peerPid: number; ended: Promise<void> } | undefined;
   #deviceTotals: DeviceCounters | undefined;
+  /** To the device of the last session. */
+  #tellLimitAndTarget = () => {};
   #connectionsTotal = 0;
   #connectionsRefusedTotal = 0;
   #frontEndErrorsTotal = 0;
@@ -169,13 +171,18 @@ export class Guest {
     const session = new Session({
       native: this.#native,
       connection,
-      openDevice: (onEvent) =>
-        new this.#native.Device(this.#store, this.#id, {
+      openDevice: (onEvent) => {
+        const device = new this.#native.Device(this.#store, this.#id, {
           maxPagesPerRequest,
           queueCount,
           ...(disk && { disk: { pageCount: disk.pageCount, serial: this.name } }),
           onEvent,
-        }),
+        });
+        this.#tellLimitAndTarget = () =>
+          device.setLimitAndTarget(BigInt(this.#limitPages), encodeTarget(this.#targetPages));
+        this.#tellLimitAndTarget();
+        return device;
+      },
       queueCount,
       deviceFeatures: disk ? DISK_FEATURES : 0n,
       configSpace: () => this.#configSpace(),
@@ -251,7 +258,9 @@ export class Guest {
     this.#limitPages = limitPages;
     if (tuning.targetPages !== undefined) this.#targetPages = tuning.targetPages ?? undefined;
     this.#log.info(tuning, 'settings changed');
-    if (!before.equals(this.#configSpace())) this.#session?.session.configChanged();
+    if (before.equals(this.#configSpace())) return;
+    this.#tellLimitAndTarget();
+    this.#session?.session.configChanged();
   }
 
   /** Drops every pool. A running guest would lose its swap: only when `force`d. */

@@ -117,6 +117,8 @@ export interface DeviceCounters {
  * `queue-broken`: the guest broke this queue; the others go on.
  * `memory-lost`: the front end truncated memory it shared; end the session.
  * `session-opened`: the driver sent RESET; a disk begins its life, all zeros.
+ * `driver-asks`: the driver asked what its limit or target is, and so need not be told of a change; once a start of
+ * the control queue.
  * `ring-silent`: the queue is kicked and yet nothing appears in its ring; the front end's memory is
  * probably not shared. At most once a start of the ring.
  * `scheduling-refused`: the worker runs with a higher latency than it asked for; at most once a device.
@@ -125,6 +127,7 @@ export type DeviceEvent =
   | { type: 'queue-broken'; queueIndex: number; reason: string }
   | { type: 'memory-lost'; reason: string }
   | { type: 'session-opened' }
+  | { type: 'driver-asks' }
   | { type: 'disk-lost'; reason: string }
   | { type: 'ring-silent'; queueIndex: number; reason: string }
   | { type: 'scheduling-refused'; reason: string };
@@ -152,6 +155,8 @@ export interface NativeDevice {
    * descriptors are closed. Enabled or not stays as it was said last.
    */
   stopVring(queueIndex: number): Promise<number>;
+  /** What STAT answers from now on, as config space has them; no effect once closed, nor on a disk. */
+  setLimitAndTarget(limitPages: bigint, targetPages: bigint): void;
   counters(): DeviceCounters;
   /** Stops the worker, unmaps, closes every descriptor. Idempotent; counters() throws once it is done. */
   close(): Promise<void>;

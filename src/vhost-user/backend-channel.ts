@@ -1,46 +1,54 @@
 /**
  * The back end's own channel to the front end (SET_BACKEND_REQ_FD), used for
- * one thing: saying that the config space changed.
+ * one thing: saying that the config space changed. ConfigAnnouncer says when.
  *
- * A front end that does not read must not make us queue without end: while one
- * message waits to be written, further changes fold into one more.
+ * With REPLY_ACK negotiated the front end answers, and then has read it; else
+ * it counts as answered when the kernel has taken it.
  */
 import type { FdConnection } from '../native/addon.js';
-import { encodeConfigChange } from './message.js';
+import { encodeConfigChange, readConfigChangeAnswer } from './message.js';
 
 export class BackendChannel {
   readonly #connection: FdConnection;
+  readonly #answers: () => boolean;
   readonly #onFailure: (error: unknown) => void;
-  #writing = false;
-  #again = false;
+  #busy = false;
+  #closed = false;
 
-  constructor(connection: FdConnection, onFailure: (error: unknown) => void) {
+  /** @param answers REPLY_ACK is negotiated by now */
+  constructor(connection: FdConnection, answers: () => boolean, onFailure: (error: unknown) => void) {
     this.#connection = connection;
+    this.#answers = answers;
     this.#onFailure = onFailure;
   }
 
-  configChanged(): void {
-    if (this.#writing) {
-      this.#again = true;
+  /** A message is on its way; after a failure, for ever. */
+  get busy(): boolean {
+    return this.#busy;
+  }
+
+  /** Only when not busy. `answered` is called when the next may be sent. */
+  announce(answered: () => void): void {
+    this.#busy = true;
+    void this.#announce(answered);
+  }
+
+  async #announce(answered: () => void): Promise<void> {
+    const answers = this.#answers();
+    try {
+      await this.#connection.write(encodeConfigChange(answers));
+      if (answers) await readConfigChangeAnswer(this.#connection);
+    } catch (error) {
+      if (!this.#closed) this.#onFailure(error);
       return;
     }
-    this.#writing = true;
-    void this.#write();
+    this.#busy = false;
+    answered();
   }
 
-  async #write(): Promise<void> {
-    try {
-      do {
-        this.#again = false;
-        await this.#connection.write(encodeConfigChange());
-      } while (this.#again);
-    } catch (error) {
-      this.#onFailure(error);
-    }
-    this.#writing = false;
-  }
-
+  /** Idempotent. */
   close(): void {
+    this.#closed = true;
     this.#connection.close();
   }
 }

@@ -81,9 +81,21 @@ export function encodeReply(name: RequestName, payload: Buffer): Buffer {
 
 const BACKEND_CONFIG_CHANGE_MSG = 2;
 
-/** The back end's own message: the config space changed. No answer is asked for. */
-export function encodeConfigChange(): Buffer {
-  return encodeMessage(BACKEND_CONFIG_CHANGE_MSG, VERSION, Buffer.alloc(0));
+const ANSWER_BYTES = HEADER_BYTES + 8;
+
+/** The back end's own message: the config space changed. */
+export function encodeConfigChange(needReply: boolean): Buffer {
+  return encodeMessage(BACKEND_CONFIG_CHANGE_MSG, VERSION | (needReply ? NEED_REPLY : 0), Buffer.alloc(0));
+}
+
+/** Resolves when the front end has read it. What it makes of it is its affair; bytes that are no answer are a ProtocolError. */
+export async function readConfigChangeAnswer(connection: FdConnection): Promise<void> {
+  const { bytes, fds } = await connection.read(ANSWER_BYTES);
+  const isAnswer =
+    bytes.readUInt32LE(0) === BACKEND_CONFIG_CHANGE_MSG &&
+    (bytes.readUInt32LE(4) & (VERSION_MASK | REPLY)) === (VERSION | REPLY) &&
+    bytes.readUInt32LE(8) === ANSWER_BYTES - HEADER_BYTES;
+  if (!isAnswer || fds.length > 0) throw new ProtocolError('no answer to BACKEND_CONFIG_CHANGE_MSG');
 }
 
 function encodeMessage(number: number, flags: number, payload: Buffer): Buffer {

@@ -22,6 +22,7 @@ import type {
   NativeDevice,
 } from '../native/addon.js';
 import { BackendChannel } from './backend-channel.js';
+import { ConfigAnnouncer } from './config-announcer.js';
 import { encodeReply, type Message, readMessage } from './message.js';
 import type { OwnedFd } from './owned-fd.js';
 import {
@@ -92,6 +93,7 @@ export class Session {
   #status = 0n;
   #regionCount = 0;
   #backendChannel: BackendChannel | undefined;
+  readonly #announcer = new ConfigAnnouncer();
   #lastCounters: DeviceCounters | undefined;
   /** Set by whoever ends the session first. */
   #end: SessionEnd | undefined;
@@ -118,9 +120,18 @@ export class Session {
     return this.#lastCounters ?? this.#device.counters();
   }
 
-  /** Tells the front end that the config space is not what it was. */
+  /** The config space is not what it was: the front end is told when that is safe. */
   configChanged(): void {
-    this.#backendChannel?.configChanged();
+    this.#announcer.changed();
+  }
+
+  #ringsChanged(): void {
+    const started = this.#vrings.filter((vring) => vring.started);
+    this.#announcer.ringsChanged(
+      started.length > 0 && started.every((vring) => vring.enabled),
+      started.length > 0,
+    );
+    this.#options.onRingsChange();
   }
 
   /** Serves until the end; by then everything is closed. */
@@ -131,6 +142,7 @@ export class Session {
       this.#end ??= endOf(error);
     }
     this.#options.connection.close();
+    this.#announcer.close();
     this.#backendChannel?.close();
     for (const vring of this.#vrings) vring.close();
     this.#lastCounters = this.#device.counters();
@@ -145,6 +157,7 @@ export class Session {
   }
 
   #onDeviceEvent(event: DeviceEvent): void {
+    if (event.type === 'driver-asks') this.#announcer.driverAsks();
     this.#options.onDeviceEvent(event);
     if (event.type !== 'memory-lost') return;
     this.#end ??= { reason: 'guest memory lost', error: event.reason };
@@ -199,7 +212,7 @@ export class Session {
       await vring.setEnabled(false);
       await vring.stop();
     }
-    this.#options.onRingsChange();
+    this.#ringsChanged();
   }
 
   async #startRing(message: Message): Promise<undefined> {
@@ -209,7 +222,7 @@ export class Session {
     await vring.setKick(message.fds[0], (this.#features & Feature.EVENT_IDX) !== 0n);
     // Without the protocol features there is no SET_VRING_ENABLE: rings start enabled.
     if (!(this.#features & Feature.PROTOCOL_FEATURES)) await vring.setEnabled(true);
-    this.#options.onRingsChange();
+    this.#ringsChanged();
   }
 
   readonly #handlers: Record<RequestName, Handler> = {
@@ -285,13 +298,13 @@ export class Session {
       const { index, value } = decodeVringState(payload);
       if (value > 1) throw new ProtocolError(`${value}, allowed: 0 or 1`);
       await this.#vring('SET_VRING_ENABLE', index).setEnabled(value === 1);
-      this.#options.onRingsChange();
+      this.#ringsChanged();
       return undefined;
     },
     GET_VRING_BASE: async ({ payload }) => {
       const { index } = decodeVringState(payload);
       const base = await this.#vring('GET_VRING_BASE', index).stop();
-      this.#options.onRingsChange();
+      this.#ringsChanged();
       return encodeVringState({ index, value: base });
     },
 
@@ -334,7 +347,12 @@ export class Session {
       throw new ProtocolError('a listening socket');
     }
     this.#backendChannel?.close();
-    this.#backendChannel = new BackendChannel(adopted.connection, this.#options.onBackendChannelFailure);
+    this.#backendChannel = new BackendChannel(
+      adopted.connection,
+      () => (this.#protocolFeatures & ProtocolFeature.REPLY_ACK) !== 0n,
+      this.#options.onBackendChannelFailure,
+    );
+    this.#announcer.setChannel(this.#backendChannel);
   }
 }
 

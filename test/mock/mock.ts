@@ -133,7 +133,9 @@ type WireName =
   | 'POOL_PERSISTENT'
   | 'POOL_SHARED'
   | 'GET_EXCLUSIVE'
-  | 'ALL_POOLS';
+  | 'ALL_POOLS'
+  | 'STAT_TARGET'
+  | 'STAT_LIMIT';
 
 export interface Mock {
   Memory: new (regions: MemoryLayout[]) => Memory;

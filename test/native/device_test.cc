@@ -439,6 +439,33 @@ TEST_CASE("a stopped ring tells where it stood and goes on there") {
   }
 }
 
+TEST_CASE("STAT tells limit and target as they are now; that a driver asks is reported once a start of its ring") {
+  Guest guest;
+  auto stat = [&](uint32_t pool) {
+    virtio_tmem_req request = makeRequest(VIRTIO_TMEM_OP_STAT);
+    request.pool = pool;
+    return guest.request(0, request);
+  };
+  CHECK(stat(VIRTIO_TMEM_STAT_TARGET).status == VIRTIO_TMEM_S_NO_SESSION);
+  guest.reset();
+  CHECK(stat(VIRTIO_TMEM_STAT_LIMIT - 1).status == VIRTIO_TMEM_S_NO_POOL);
+  CHECK(guest.events.count(DeviceEvent::Type::kDriverAsks) == 0);
+  CHECK(stat(VIRTIO_TMEM_STAT_LIMIT).value == 0);
+  CHECK(stat(VIRTIO_TMEM_STAT_TARGET).value == VIRTIO_TMEM_NO_TARGET);
+  guest.device->setLimitAndTarget(1ull << 40, 0);
+  CHECK(stat(VIRTIO_TMEM_STAT_LIMIT).value == 1ull << 40);
+  CHECK(stat(VIRTIO_TMEM_STAT_TARGET).value == 0);
+  CHECK(stat(VIRTIO_TMEM_STAT_TARGET).status == VIRTIO_TMEM_S_OK);
+  CHECK(guest.events.count(DeviceEvent::Type::kDriverAsks) == 1);
+
+  const Outcome stopped = Guest::wait([&](auto done) { guest.device->stopVring(0, done); });
+  VringSetup setup{guest.rings[0].layout(true), OwnedFd(dup(guest.kicks[0])), OwnedFd(dup(guest.calls[0]))};
+  setup.layout.lastAvailableIndex = static_cast<uint16_t>(stopped.value);
+  CHECK(Guest::wait([&](auto done) { guest.device->startVring(0, std::move(setup), done); }).error == "");
+  CHECK(stat(VIRTIO_TMEM_STAT_LIMIT).value == 1ull << 40);
+  CHECK(guest.events.count(DeviceEvent::Type::kDriverAsks) == 2);
+}
+
 TEST_CASE("a ring without a kick descriptor is looked at anyway") {
   Guest guest;
   CHECK(Guest::wait([&](auto done) { guest.device->setKickFd(0, {}, done); }).error == "");

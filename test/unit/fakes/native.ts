@@ -75,6 +75,10 @@ export class FakeDevice implements NativeDevice {
     await this.#record('stopVring', [queueIndex]);
     return this.lastAvailableIndex;
   }
+  /** Of setLimitAndTarget. */
+  told: [limitPages: bigint, targetPages: bigint][] = [];
+  setLimitAndTarget = (limitPages: bigint, targetPages: bigint) =>
+    void this.told.push([limitPages, targetPages]);
   counters = () => structuredClone(this.totals);
   async close(): Promise<void> {
     this.closedTimes += 1;

@@ -11,8 +11,9 @@ import type {
   NativeAddon,
   NativeStore,
 } from '../../../src/native/addon.js';
+import { SETTLE_MS } from '../../../src/vhost-user/config-announcer.js';
 import { OFFERED_FEATURES, OFFERED_PROTOCOL_FEATURES } from '../../../src/vhost-user/requests.js';
-import { codedError, FakeConnection, FdLedger, message, u32, u64 } from '../fakes/front-end.js';
+import { codedError, FakeConnection, FdLedger, message, NEED_REPLY, u32, u64 } from '../fakes/front-end.js';
 import { FakeDevice, FakeStore } from '../fakes/native.js';
 
 class FakeListener implements FdListener {
@@ -285,19 +286,34 @@ describe('a guest', () => {
     const all = rig();
     const connection = await connected(all);
     connection.send(message(21), [all.ledger.open()]);
+    startRing(connection);
+    connection.send(message(18, u32(0, 1)));
     await connection.idle();
+    await vi.advanceTimersByTimeAsync(SETTLE_MS);
+    const answered = async () => {
+      await turns();
+      all.backend.send(message(2, u64(0), 0x4));
+      await turns();
+    };
     all.guest.tune({ weight: 5, frozen: true, capPages: 100 });
     await turns();
     expect(all.backend.written).toHaveLength(0);
     all.guest.tune({ limitPages: 50 });
-    await turns();
+    await answered();
     all.guest.tune({ targetPages: 20 });
-    await turns();
+    await answered();
     all.guest.tune({ targetPages: 20 });
     await turns();
     all.guest.tune({ targetPages: null });
-    await turns();
-    expect(all.backend.written).toEqual([message(2), message(2), message(2)]);
+    await answered();
+    expect(all.backend.written).toEqual(Array(3).fill(message(2, Buffer.alloc(0), NEED_REPLY)));
+    const noTarget = 2n ** 64n - 1n;
+    expect(all.devices[0]?.told).toEqual([
+      [0n, noTarget],
+      [50n, noTarget],
+      [50n, 20n],
+      [50n, noTarget],
+    ]);
     expect(all.guest.status().counters).toMatchObject({
       weight: 5,
       frozen: 1,

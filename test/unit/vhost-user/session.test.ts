@@ -542,20 +542,6 @@ describe('a session', () => {
     );
   });
 
-  test('tells the front end of a config change on its channel, folding what it does not read', async () => {
-    const rig = new Rig().negotiate();
-    rig.session.configChanged();
-    rig.send('SET_BACKEND_REQ_FD', Buffer.alloc(0), 1);
-    await rig.settled();
-    for (let change = 0; change < 10; change += 1) rig.session.configChanged();
-    await rig.backend.reply(1);
-    await rig.settled();
-    expect(rig.backend.written).toEqual([message(2), message(2)]);
-    rig.connection.end();
-    await rig.ended;
-    expect(rig.backend.closed).toBe(true);
-  });
-
   test('ends when the guest memory is gone', async () => {
     const rig = new Rig().negotiate().startRing(0);
     await rig.settled();
