@@ -7,7 +7,8 @@
 namespace tmemd {
 
 Bin::~Bin() {
-  // Only spans a reader had pinned when they became empty are left.
+  // Only spans a reader had pinned when they became empty are left. No slot names them, so
+  // no other reader comes, and those there are stay for one page.
   while (open_[0]) close(0);
   Backoff backoff;
   while (spanCount() > 0) {
@@ -276,11 +277,12 @@ void Bin::setBackReference(Loc loc, BackReference reference) {
 
 // Of a closed span on a list. One with a reader in it stays, and is packed or
 // reaped later.
-void Bin::freeIfEmpty(SpanHeader& head) {
-  if (head.liveBlocks > 0 || !table_.tryExclusive(head.span)) return;
+bool Bin::freeIfEmpty(SpanHeader& head) {
+  if (head.liveBlocks > 0 || !table_.tryExclusive(head.span)) return false;
   unlink(head);
   spanCount_.fetch_sub(1, std::memory_order_relaxed);
   table_.release(head.span, quota_);
+  return true;
 }
 
 void Bin::reapIdle() {

@@ -120,8 +120,8 @@ class Bin {
   };
   uint32_t listVictims(SpanNumber span, std::span<Victim> victims);
   bool isStill(const Victim& victim);
-  // Puts what is left of the span back.
-  void endEviction(SpanNumber span);
+  // Puts what is left of the span back; true when nothing was and its frame is free.
+  bool endEviction(SpanNumber span);
 
   // --- settling ---
   // Sets the sparsest closed spans apart for their blocks to be moved elsewhere,
@@ -194,7 +194,7 @@ class Bin {
   bool pack(SpanHeader*& head);
   SpanHeader* roomFor(uint32_t units);
   SpanHeader* takeFresh();
-  void freeIfEmpty(SpanHeader& head);
+  bool freeIfEmpty(SpanHeader& head);
   void reapIdle();
 
   SpanTable& table_;

@@ -44,11 +44,11 @@ bool Bin::isStill(const Victim& victim) {
          victim.owner;
 }
 
-void Bin::endEviction(SpanNumber span) {
+bool Bin::endEviction(SpanNumber span) {
   SpinGuard guard(lock_);
   SpanHeader& head = table_.header(span);
   link(head, 0);
-  freeIfEmpty(head);
+  return freeIfEmpty(head);
 }
 
 }  // namespace tmemd

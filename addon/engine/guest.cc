@@ -32,6 +32,7 @@ Guest::Guest(const GuestOptions& options, SpanTable& table, const PageHash& hash
       limitPages(options.persistentLimitPages),
       frozen(options.frozen),
       pools(options.maxPools),
+      dying(options.maxPools),
       persistentObjects(table, SpanKind::kObjects, sizeof(Object), offsetof(Object, check), bins.reserve, &objectQuota),
       persistentLeaves(table, SpanKind::kLeaves, sizeof(Leaf), offsetof(Leaf, nameCheck), bins.reserve, &leafQuota),
       ephemeralObjects(table, SpanKind::kObjects, sizeof(Object), offsetof(Object, check), bins.ephemeral, nullptr),
@@ -48,14 +49,43 @@ Guest::Guest(const GuestOptions& options, SpanTable& table, const PageHash& hash
   group.guestCount++;
 }
 
+namespace {
+
+void add(OperationCounters& sum, const Pool& pool) {
+  OperationCounters one = pool.counters.read();
+#define X(name) sum.name += one.name;
+  TMEMD_OPERATION_COUNTERS(X)
+#undef X
+}
+
+}  // namespace
+
+void Guest::retirePools() {
+  std::swap(pools, dying);
+  for (uint64_t i = 0; i < nextPoolId.size(); i++) nextPoolId[i] = i;
+}
+
+void Guest::forgetDyingPools() {
+  for (auto& pool : dying) {
+    if (!pool) continue;
+    add(destroyed, *pool);
+    pool.reset();
+  }
+}
+
+bool Guest::anyDyingObject() const {
+  for (const auto& pool : dying) {
+    if (pool && pool->counters.objects.load(std::memory_order_relaxed) > 0) return true;
+  }
+  return false;
+}
+
 OperationCounters Guest::counters() const {
   OperationCounters sum = destroyed;
-  for (const auto& pool : pools) {
-    if (!pool) continue;
-    OperationCounters one = pool->counters.read();
-#define X(name) sum.name += one.name;
-    TMEMD_OPERATION_COUNTERS(X)
-#undef X
+  for (const auto* some : {&pools, &dying}) {
+    for (const auto& pool : *some) {
+      if (pool) add(sum, *pool);
+    }
   }
   // The highest of a sum is not the sum of the highest.
   sum.pagesMax = pagesMax.load(std::memory_order_relaxed);

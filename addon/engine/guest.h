@@ -1,7 +1,11 @@
 // A guest: its session, pools, quotas, maps and bins.
 //
-// Everything not atomic is changed only with the guest's gate closed, so page
-// operations read it freely.
+// Everything not atomic is changed only with the guest's gate closed and its place's
+// `reading` lock held: page operations, inside the gate, read it freely, and so do
+// counters, which hold that lock and enter no gate.
+//
+// A pool that goes is first *dying*: no page operation finds it by its id any more, but
+// its pages, which are dropped a few at a time with the gate open, still count there.
 #ifndef TMEMD_ENGINE_GUEST_H_
 #define TMEMD_ENGINE_GUEST_H_
 
@@ -88,6 +92,20 @@ struct Guest {
     Pool* found = pools[id % pools.size()].get();
     return found && found->id == id ? found : nullptr;
   }
+  Pool* dyingPool(PoolId id) const {
+    Pool* found = dying[id % dying.size()].get();
+    return found && found->id == id ? found : nullptr;
+  }
+  // Where an object's pages count. A dying pool's id is not given out again until it is gone.
+  Pool* poolOf(const Object& object) const {
+    Pool* found = pool(object.poolTag - 1);
+    return found ? found : dyingPool(object.poolTag - 1);
+  }
+  // With the gate closed. All of them go:
+  void retirePools();
+  // What dying pools counted stays counted; they hold no page.
+  void forgetDyingPools();
+  bool anyDyingObject() const;
   PageMap::Slabs slabs(bool persistent) {
     return persistent ? PageMap::Slabs{persistentObjects, persistentLeaves}
                       : PageMap::Slabs{ephemeralObjects, ephemeralLeaves};
@@ -102,7 +120,7 @@ struct Guest {
   bool reserveHasRoom() const {
     return reservePages > 0 && reserveBin.liveBlocks() < reservePages + kPutsInFlight;
   }
-  // Pools that are gone included.
+  // Pools that are dying or gone included.
   OperationCounters counters() const;
   static uint64_t chargeFor(uint32_t lengthBytes) { return unitsFor(lengthBytes) * 8 + kChargedMetadataBytes; }
 
@@ -121,6 +139,7 @@ struct Guest {
   uint64_t sessionId = 0;  // 0: none open
   uint16_t epoch = 0;      // of the session: see GuestSettings
   std::vector<std::unique_ptr<Pool>> pools;  // by id modulo maxPools
+  std::vector<std::unique_ptr<Pool>> dying;  // the same
   std::vector<uint64_t> nextPoolId;          // for each place
   OperationCounters destroyed{};             // totals of pools that are gone
 

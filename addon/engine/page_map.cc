@@ -156,13 +156,4 @@ void PageMap::Shard::removeObject(uint64_t hash, CellRef ref, Slabs slabs) {
   slabs.objects.free(ref);
 }
 
-CellRef PageMap::Shard::nextObjectOfPool(uint32_t pool, size_t* bucket) const {
-  for (; *bucket < objects_.bucketCount(); ++*bucket) {
-    for (CellRef ref = objects_.inBucket(*bucket); ref; ref = object(ref).next) {
-      if (object(ref).poolTag == pool + 1) return ref;
-    }
-  }
-  return 0;
-}
-
 }  // namespace tmemd

@@ -54,8 +54,20 @@ class PageMap {
     Object& object(CellRef ref) const { return table_->cell<Object>(ref); }
     Leaf& leaf(CellRef ref) const { return table_->cell<Leaf>(ref); }
     uint64_t hashOf(const Object& object) const { return map_->hashOf(object.poolTag - 1, object.oid); }
-    // Any object of the pool; 0: none. `bucket` remembers where to go on.
-    CellRef nextObjectOfPool(uint32_t pool, size_t* bucket) const;
+    // The first object from `*bucket` on that is wanted(const Object&), where to go on is kept there;
+    // 0: there is none, or `*steps`, of which each bucket and object takes one, came to 0.
+    template <typename Wanted>
+    CellRef nextObject(size_t* bucket, uint32_t* steps, Wanted wanted) const {
+      for (; *bucket < objects_.bucketCount() && *steps > 0; ++*bucket) {
+        --*steps;
+        for (CellRef ref = objects_.inBucket(*bucket); ref; ref = object(ref).next) {
+          if (wanted(object(ref))) return ref;
+          if (*steps > 0) --*steps;
+        }
+      }
+      return 0;
+    }
+    size_t objectBuckets() const { return objects_.bucketCount(); }
     template <typename Visit>  // Visit(CellRef)
     void forEachObject(Visit visit) const {
       for (size_t bucket = 0; bucket < objects_.bucketCount(); bucket++) {

@@ -48,9 +48,9 @@ void Settler::forEachGuest(Visit visit) {
   uint32_t used = store_.placesUsed.load(std::memory_order_acquire);
   for (uint32_t i = 0; i < used; i++) {
     Store::Impl::GuestPlace& at = store_.places[i];
-    if (!at.gate.tryEnter()) continue;
+    if (!at.gate.tryEnterInBackground()) continue;
     if (at.guest) visit(*at.guest);
-    at.gate.leave();
+    at.gate.leaveInBackground();
   }
 }
 
@@ -58,7 +58,7 @@ uint64_t Store::Impl::operationsSoFar() {
   uint64_t sum = 0;
   uint32_t used = placesUsed.load(std::memory_order_acquire);
   for (uint32_t i = 0; i < used; i++) {
-    if (!places[i].gate.tryEnter()) continue;
+    if (!places[i].gate.tryEnterInBackground()) continue;
     if (Guest* guest = places[i].guest.get()) {
       for (const auto& pool : guest->pools) {
         if (!pool) continue;
@@ -67,7 +67,7 @@ uint64_t Store::Impl::operationsSoFar() {
                pool->counters.flushesTotal.load(std::memory_order_relaxed);
       }
     }
-    places[i].gate.leave();
+    places[i].gate.leaveInBackground();
   }
   return sum;
 }
@@ -135,10 +135,10 @@ bool Settler::walk(const Store::Impl::SettlePolicy* policy, Clock::time_point un
     Store::Impl::GuestPlace& at = store_.places[cursor_.place];
     for (; cursor_.shard < PageMap::kShards; cursor_.shard++, cursor_.bucket = 0) {
       for (bool more = true; more; cursor_.bucket++) {
-        if (Clock::now() >= until || !at.gate.tryEnter()) return false;
+        if (Clock::now() >= until || !at.gate.tryEnterInBackground()) return false;
         bool complete = !at.guest || walkBucket(*at.guest, policy, until, &more);
         if (!at.guest) more = false;
-        at.gate.leave();
+        at.gate.leaveInBackground();
         if (!complete) return false;
       }
     }

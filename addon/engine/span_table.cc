@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
-#include <chrono>
 #include <cstring>
-#include <thread>
 
 namespace tmemd {
 
@@ -83,11 +81,11 @@ SpanNumber SpanTable::take(SpanKind kind, uint32_t binId, FrameQuota* quota,
       backed = quota && quota->heldFrames < quota->reservedFrames;
       if (!backed && committedFrames_ + 1 > budgetFrames_) return 0;
       if (!dirty_.empty() || !warm_.empty() || framesWithMemory() < budgetFrames_) break;
-      // The last of them is in tend()'s hands for a moment.
+      // The last of them is in tend()'s hands, for as long as a system call takes. That thread has
+      // the lowest priority; while we wait it has ours.
       if (!backed) return 0;
       guard.unlock();
-      // No yield: tend() is called at the lowest priority.
-      std::this_thread::sleep_for(std::chrono::microseconds(50));
+      { SpinGuard tended(tendingLock_); }
       guard.lock();
     }
     if (!dirty_.empty()) {
@@ -201,6 +199,7 @@ size_t SpanTable::warmTarget() const {
 bool SpanTable::tend() { return giveFrameBack() || warmFrames(); }
 
 bool SpanTable::giveFrameBack() {
+  SpinGuard tending(tendingLock_);
   SpanNumber span;
   {
     SpinGuard guard(lock_);
@@ -231,6 +230,7 @@ bool SpanTable::giveFrameBack() {
 }
 
 bool SpanTable::warmFrames() {
+  SpinGuard tending(tendingLock_);
   SpanNumber first;
   uint32_t count;
   uint32_t region = 0;
@@ -333,22 +333,24 @@ void SpanTable::limitBorrowing(uint64_t bytes) {
   borrowLimitBytes_ = bytes;
 }
 
-void SpanTable::pin(SpanNumber span) {
-  schedulingPoint();
-  // acquire pairs with the release in endExclusive(): the frame swap is seen.
-  while (slots_[span].pins.fetch_add(1, std::memory_order_acquire) & kExclusive) {
-    slots_[span].pins.fetch_sub(1, std::memory_order_relaxed);
-    Backoff backoff;
-    while (slots_[span].pins.load(std::memory_order_relaxed) & kExclusive) backoff.wait();
-  }
+void SpanTable::pinAfterHolder(SpanNumber span) {
+  unpin(span);
+  SpinGuard guard(holderOf(span));
+  // Nobody has it exclusively while we hold this.
+  slots_[span].pins.fetch_add(1, std::memory_order_acquire);
 }
 
 bool SpanTable::tryExclusive(SpanNumber span) {
+  holderOf(span).lock();
   schedulingPoint();
   uint32_t unpinned = 0;
   // acquire pairs with the release in unpin().
-  return slots_[span].pins.compare_exchange_strong(unpinned, kExclusive, std::memory_order_acquire,
-                                                   std::memory_order_relaxed);
+  if (slots_[span].pins.compare_exchange_strong(unpinned, kExclusive, std::memory_order_acquire,
+                                                std::memory_order_relaxed)) {
+    return true;  // holderOf(span) is held until endExclusive()
+  }
+  holderOf(span).unlock();
+  return false;
 }
 
 SpanNumber SpanTable::takeSpare() {

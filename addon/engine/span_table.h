@@ -19,10 +19,13 @@
 //
 // Pins. Whoever reads a block pins its span; whoever packs or frees a span takes
 // it exclusively, which is only ever tried, never waited for. Who frees a block of a pinned
-// span leaves its entry as it is (bin.h).
+// span leaves its entry as it is (bin.h). Who has a span exclusively also holds one of a few
+// locks, by the span's number, until it is done: a reader that comes meanwhile waits for
+// that, and so lends it its priority.
 #ifndef TMEMD_ENGINE_SPAN_TABLE_H_
 #define TMEMD_ENGINE_SPAN_TABLE_H_
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -102,7 +105,11 @@ class SpanTable {
     return static_cast<SpanKind>(slots_[span].state.load(std::memory_order_relaxed) & 0xff);
   }
 
-  void pin(SpanNumber span);
+  void pin(SpanNumber span) {
+    schedulingPoint();
+    // acquire pairs with the release in endExclusive(): the frame swap is seen.
+    if (slots_[span].pins.fetch_add(1, std::memory_order_acquire) & kExclusive) pinAfterHolder(span);
+  }
   void unpin(SpanNumber span) {
     schedulingPoint();
     // release pairs with the acquire in tryExclusive(): our reads came first.
@@ -117,7 +124,7 @@ class SpanTable {
   bool tryExclusive(SpanNumber span);
   void endExclusive(SpanNumber span) {
     schedulingPoint();
-    slots_[span].pins.fetch_and(~kExclusive, std::memory_order_release);
+    if (slots_[span].pins.fetch_and(~kExclusive, std::memory_order_release) & kExclusive) holderOf(span).unlock();
   }
   // What releasing a block will read and write.
   void prefetchEntry(Loc loc) const {
@@ -164,6 +171,7 @@ class SpanTable {
 
  private:
   static constexpr uint32_t kExclusive = 1u << 31;
+  static constexpr uint32_t kHolders = 16;
   // Dirty frames kept for their former owner. While somebody tends, more may wait.
   static constexpr size_t kIdleFramesMax = 16;
   static constexpr size_t kWarmFramesMin = 4;
@@ -171,6 +179,8 @@ class SpanTable {
   static constexpr uint64_t kWarmShare = 192;  // of the frames taken, one in so many
   static constexpr uint64_t kTakenFast = 256;  // frames in the last second or two: it grows fast
 
+  SpinLock& holderOf(SpanNumber span) { return holders_[span % kHolders]; }
+  void pinAfterHolder(SpanNumber span);
   const Superblock& superblock() const { return *reinterpret_cast<const Superblock*>(arena_.at(0)); }
   static uint32_t framesFor(uint64_t capacityBytes);
   static uint64_t tableBytes(uint32_t spanCount);
@@ -208,7 +218,9 @@ class SpanTable {
   uint32_t spanCount_;     // numbers 1 .. spanCount_-1 are usable, spares included
   uint64_t budgetFrames_;  // without spares
 
+  std::array<SpinLock, kHolders> holders_;  // of spans held exclusively
   std::function<void()> wake_;  // set while no page operation runs
+  SpinLock tendingLock_;  // tend() has frames in hand; taken before lock_
   mutable SpinLock lock_;  // guards what follows
   std::optional<HugePages> huge_;
   std::vector<SpanNumber> clean_;  // besides those above highestUsed_

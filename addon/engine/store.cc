@@ -67,10 +67,9 @@ Store::Impl::~Impl() {
   }
   for (GuestPlace& at : places) {
     if (!at.guest) continue;
-    records.leave(at.guest->record);
-    dropPages(*at.guest, nullptr);
-    records.remove(at.guest->record);
-    at.guest.reset();
+    beginLeaving(at);
+    dropDyingPools(at, *at.guest, true);
+    dismiss(at);
   }
 }
 
@@ -140,17 +139,28 @@ void Store::Impl::validate(const GuestOptions& guest) const {
   }
 }
 
+template <typename Enough>
+bool Store::Impl::evictUntil(Guest& requester, Enough enough) {
+  WorkerContext context;
+  context.scratch().background = true;
+  while (!enough()) {
+    if (evictForRoom(context, requester)) continue;
+    std::optional<uint32_t> closedPlace = context.scratch().closedPlace;
+    if (!closedPlace) return false;
+    evictBehindGate(context, *closedPlace);
+  }
+  return true;
+}
+
 void Store::Impl::setReserve(Guest& guest) {
   Guest::ReserveFrames frames = Guest::reserveFrames(guest.reservePages);
-  WorkerContext context;
-  while (!(table.reserve(guest.dataQuota, frames.data) && table.reserve(guest.leafQuota, frames.leaves) &&
-           table.reserve(guest.objectQuota, frames.objects))) {
-    if (!evictForRoom(context, guest)) {
-      throw ConfigError("guest " + guest.name + ": reserve of " + std::to_string(guest.reservePages) +
-                        " pages needs " + std::to_string(frames.total() * kSpanBytes) +
-                        " bytes: pages held leave too little room now");
-    }
-  }
+  bool enough = evictUntil(guest, [&] {
+    return table.reserve(guest.dataQuota, frames.data) && table.reserve(guest.leafQuota, frames.leaves) &&
+           table.reserve(guest.objectQuota, frames.objects);
+  });
+  if (enough) return;
+  throw ConfigError("guest " + guest.name + ": reserve of " + std::to_string(guest.reservePages) + " pages needs " +
+                    std::to_string(frames.total() * kSpanBytes) + " bytes: pages held leave too little room now");
 }
 
 // Not published: the guest is not there for a recovery yet.
@@ -167,16 +177,12 @@ void Store::Impl::writeRecord(Guest& guest, const GuestOptions& given) {
   identity.numaNode = given.numaNode;
   identity.maxPools = given.maxPools;
   GuestSettings settings{0, given.capPages, given.persistentLimitPages, given.weight, given.frozen, 0};
-  WorkerContext context;
-  for (;;) {
-    if (std::optional<GuestRecords::Handle> made = records.add(identity, settings)) {
-      guest.record = *made;
-      return;
-    }
-    if (!evictForRoom(context, guest)) {
-      throw ConfigError("guest " + guest.name + ": pages held leave no room for its record now");
-    }
-  }
+  bool made = evictUntil(guest, [&] {
+    std::optional<GuestRecords::Handle> record = records.add(identity, settings);
+    if (record) guest.record = *record;
+    return record.has_value();
+  });
+  if (!made) throw ConfigError("guest " + guest.name + ": pages held leave no room for its record now");
 }
 
 // Makes the guest's present settings those a recovery finds.
@@ -190,50 +196,81 @@ std::optional<GuestId> Store::guestNamed(const std::string& name) const {
   std::lock_guard<std::mutex> control(impl_->controlMutex);
   for (uint32_t i = 0; i < Impl::kGuestsMax; i++) {
     const Impl::GuestPlace& at = impl_->places[i];
-    if (at.guest && at.guest->name == name) return GuestId{at.generation * Impl::kGuestsMax + i};
+    if (at.guest && !at.leaving && at.guest->name == name) return GuestId{at.generation * Impl::kGuestsMax + i};
   }
   return std::nullopt;
 }
 
 GuestId Store::addGuest(const GuestOptions& options) {
-  std::lock_guard<std::mutex> control(impl_->controlMutex);
-  if (std::optional<GuestId> claimed = impl_->claim(options)) return *claimed;
-  impl_->validate(options);
-  uint32_t index = 0;
-  while (index < Impl::kGuestsMax && impl_->places[index].guest) index++;
-  if (index == Impl::kGuestsMax) {
-    throw ConfigError("guest " + options.name + ": at most " + std::to_string(Impl::kGuestsMax) + " guests");
-  }
-  Impl::GuestPlace& at = impl_->places[index];
-  GateClosure closure(at.gate);
-  DedupGroup* group = impl_->joinGroup(options.dedupGroup);
-  Guest::BinIds ids{impl_->newBinId(), 0};
-  // Taken, so that the next id is another.
-  impl_->bins[ids.reserve].store(&group->bin, std::memory_order_relaxed);
-  ids.ephemeral = impl_->newBinId();
-  at.guest = std::make_unique<Guest>(options, impl_->table, impl_->hash, *group, ids, index);
-  impl_->bins[ids.reserve].store(&at.guest->reserveBin, std::memory_order_release);
-  impl_->bins[ids.ephemeral].store(&at.guest->ephemeralBin, std::memory_order_release);
-  at.generation++;
   try {
-    impl_->writeRecord(*at.guest, options);
-    impl_->setReserve(*at.guest);
+    return impl_->makeGuest(options);
   } catch (const ConfigError&) {
-    impl_->dismiss(at);
-    throw;
+    // One that is leaving may make room.
+    if (impl_->leaving.try_lock()) {
+      impl_->leaving.unlock();
+      throw;
+    }
   }
-  impl_->records.publish(at.guest->record);
-  if (index >= impl_->placesUsed.load(std::memory_order_relaxed)) {
-    impl_->placesUsed.store(index + 1, std::memory_order_release);
-  }
-  return GuestId{at.generation * Impl::kGuestsMax + index};
+  std::lock_guard<std::mutex> gone(impl_->leaving);
+  return impl_->makeGuest(options);
 }
 
-// With the gate closed and controlMutex held.
-void Store::Impl::dismiss(GuestPlace& at) {
+// The guest is there for counters and for a recovery only once its record is published; nobody has its id before.
+GuestId Store::Impl::makeGuest(const GuestOptions& given) {
+  uint32_t free = 0;
+  GuestPlace* at;
+  {
+    std::lock_guard<std::mutex> control(controlMutex);
+    if (std::optional<GuestId> claimed = claim(given)) return *claimed;
+    validate(given);
+    while (free < kGuestsMax && places[free].guest) free++;
+    if (free == kGuestsMax) {
+      throw ConfigError("guest " + given.name + ": at most " + std::to_string(kGuestsMax) + " guests");
+    }
+    at = &places[free];
+    DedupGroup* group = joinGroup(given.dedupGroup);
+    Guest::BinIds ids{newBinId(), 0};
+    // Taken, so that the next id is another.
+    bins[ids.reserve].store(&group->bin, std::memory_order_relaxed);
+    ids.ephemeral = newBinId();
+    auto guest = std::make_unique<Guest>(given, table, hash, *group, ids, free);
+    bins[ids.reserve].store(&guest->reserveBin, std::memory_order_release);
+    bins[ids.ephemeral].store(&guest->ephemeralBin, std::memory_order_release);
+    Change change(*at);
+    at->guest = std::move(guest);
+    at->generation++;
+  }
+  // Pages may have to go first, which takes a while.
+  try {
+    writeRecord(*at->guest, given);
+    setReserve(*at->guest);
+  } catch (const ConfigError&) {
+    dismiss(*at);
+    throw;
+  }
+  std::lock_guard<std::mutex> control(controlMutex);
+  records.publish(at->guest->record);
+  if (free >= placesUsed.load(std::memory_order_relaxed)) placesUsed.store(free + 1, std::memory_order_release);
+  return GuestId{at->generation * kGuestsMax + free};
+}
+
+// Nobody's id names the guest from here on, and all its pools are dying.
+Guest* Store::Impl::beginLeaving(GuestPlace& at) {
+  Change change(at);
   Guest& guest = *at.guest;
   if (guest.record.guest) records.leave(guest.record);
-  dropPages(guest, nullptr);
+  at.generation++;
+  at.leaving = true;
+  at.unclaimed = false;
+  guest.sessionId = 0;
+  guest.retirePools();
+  return &guest;
+}
+
+// With no page left.
+void Store::Impl::dismiss(GuestPlace& at) {
+  std::lock_guard<std::mutex> control(controlMutex);
+  Guest& guest = *at.guest;
   table.reserve(guest.dataQuota, 0);
   table.reserve(guest.leafQuota, 0);
   table.reserve(guest.objectQuota, 0);
@@ -244,24 +281,36 @@ void Store::Impl::dismiss(GuestPlace& at) {
   retiredEvictionAttempts += guest.evictionAttempts.load(std::memory_order_relaxed);
   retiredCorrupt += guest.corruptFound.load(std::memory_order_relaxed);
   DedupGroup* group = &guest.group;
-  at.guest.reset();
-  at.unclaimed = false;
+  std::unique_ptr<Guest> gone;
+  {
+    Change change(at);
+    gone = std::move(at.guest);
+    at.leaving = false;
+  }
+  gone.reset();
   leaveGroup(group);
   // Last: while a recovery could find a span of its bins, it must find whose it is.
   if (record.guest) records.remove(record);
 }
 
 void Store::removeGuest(GuestId guestId) {
-  std::lock_guard<std::mutex> control(impl_->controlMutex);
-  Impl::GuestPlace* at = impl_->place(guestId);
-  GateClosure closure(at->gate);
-  if (Impl::guestIn(*at, guestId)) impl_->dismiss(*at);
+  std::lock_guard<std::mutex> leaving(impl_->leaving);
+  Impl::GuestPlace& at = *impl_->place(guestId);
+  SpinGuard control(at.controlling);
+  Guest* guest;
+  {
+    std::lock_guard<std::mutex> membership(impl_->controlMutex);
+    if (!Impl::guestIn(at, guestId)) return;
+    guest = impl_->beginLeaving(at);
+  }
+  impl_->dropDyingPools(at, *guest, true);
+  impl_->dismiss(at);
 }
 
 void Store::updateGuest(GuestId guestId, const GuestTuning& tuning) {
   std::lock_guard<std::mutex> control(impl_->controlMutex);
   Impl::GuestPlace* at = impl_->place(guestId);
-  GateClosure closure(at->gate);
+  Impl::Change change(*at);
   Guest* guest = Impl::guestIn(*at, guestId);
   if (!guest) throw ConfigError("no such guest");
   GuestOptions wanted;

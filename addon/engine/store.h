@@ -8,9 +8,9 @@
 //
 // Threads. Page operations may come from any number of threads, each with a
 // WorkerContext of its own; requests of one object are issued by one thread at
-// a time. The control operations may come from any thread at any time, except
-// that reset, destroyPool, dropPools and removeGuest of a guest wait for page
-// operations in progress on that guest.
+// a time. The control operations may come from any thread at any time; those that
+// drop pages return when the last is gone, and hold up nobody else meanwhile, but other
+// control operations on the pools of that guest. Counters never wait for them.
 #ifndef TMEMD_ENGINE_STORE_H_
 #define TMEMD_ENGINE_STORE_H_
 

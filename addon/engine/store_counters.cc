@@ -52,7 +52,7 @@ StoreCounters Store::counters() const {
   for (Impl::GuestPlace& at : impl_->places) {
     if (!at.guest) continue;
     Guest& guest = *at.guest;
-    GateEntry entry(at.gate);
+    SpinGuard reading(at.reading);
     OperationCounters sum = guest.counters();
     out.metadataBytes += slabMetadataBytes(guest);
     out.sameFilledPages += sum.sameFilledPages;
@@ -70,7 +70,7 @@ StoreCounters Store::counters() const {
 
 GuestCounters Store::guestCounters(GuestId guestId) const {
   Impl::GuestPlace* at = impl_->place(guestId);
-  GateEntry entry(at->gate);
+  SpinGuard reading(at->reading);
   GuestCounters out;
   Guest* guest = Impl::guestIn(*at, guestId);
   if (!guest) return out;
@@ -89,12 +89,14 @@ GuestCounters Store::guestCounters(GuestId guestId) const {
 
 std::vector<PoolCounters> Store::poolCounters(GuestId guestId) const {
   Impl::GuestPlace* at = impl_->place(guestId);
-  GateEntry entry(at->gate);
   std::vector<PoolCounters> out;
-  Guest* guest = Impl::guestIn(*at, guestId);
-  if (!guest) return out;
-  for (const auto& pool : guest->pools) {
-    if (pool) out.push_back({pool->id, pool->persistent, pool->counters.read()});
+  {
+    SpinGuard reading(at->reading);
+    Guest* guest = Impl::guestIn(*at, guestId);
+    if (!guest) return out;
+    for (const auto& pool : guest->pools) {
+      if (pool) out.push_back({pool->id, pool->persistent, pool->counters.read()});
+    }
   }
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.pool < b.pool; });
   return out;
@@ -133,7 +135,7 @@ std::string Store::Impl::check() {
       uint64_t shardLeaves = 0;
       shard.forEachObject([&](CellRef ref) {
         const Object& object = shard.object(ref);
-        Pool* pool = guest.pool(object.poolTag - 1);
+        Pool* pool = guest.poolOf(object);
         if (!pool) {
           wrong = "an object of no pool";
           return;

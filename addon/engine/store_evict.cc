@@ -1,48 +1,91 @@
 // Eviction: whole spans of ephemeral pages, oldest first, of the guest whose
 // spans divided by its weight are most. Only spans count as room, so a page
 // whose neighbours stay is never dropped for nothing.
+//
+// A guest whose gate is closed is passed over, not forgotten: when nobody else has anything that yields, its
+// place is noted, and who needs room waits for it once it is outside its own gate. Otherwise a guest
+// could keep its pages from yielding by sending control requests.
+#include <algorithm>
+#include <array>
+
 #include "engine/store_impl.h"
 
 namespace tmemd {
 
+namespace {
+
+// Another guest's gate, if it is open.
+bool enterOther(Gate& gate, bool background) { return background ? gate.tryEnterInBackground() : gate.tryEnter(); }
+void leaveOther(Gate& gate, bool background) { background ? gate.leaveInBackground() : gate.leave(); }
+
+}  // namespace
+
 bool Store::Impl::evictForRoom(WorkerContext& context, Guest& requester) {
   bump(requester.evictionAttempts);
-  Guest* most = nullptr;
-  uint32_t mostPlace = 0;
-  double mostShare = 0;
-  uint32_t used = placesUsed.load(std::memory_order_acquire);
-  for (uint32_t i = 0; i < used; i++) {
-    // The requester's own gate is entered already, and may be closing.
-    bool own = i == requester.place;
-    if (!own && !places[i].gate.tryEnter()) continue;
-    Guest* guest = places[i].guest.get();
-    if (guest && guest->ephemeralBin.spanCount() > 0) {
-      double share = static_cast<double>(guest->ephemeralSpans()) / guest->weight.load(std::memory_order_relaxed);
-      if (!most || share > mostShare) {
-        if (most && most != &requester) places[mostPlace].gate.leave();
-        most = guest;
-        mostPlace = i;
-        mostShare = share;
-        continue;  // its gate stays entered
+  const bool background = context.scratch().background;
+  std::optional<uint32_t>& closedPlace = context.scratch().closedPlace;
+  closedPlace.reset();
+  std::array<uint32_t, kFruitlessGuests> fruitless;
+  for (int passed = 0; passed < kFruitlessGuests; passed++) {
+    Guest* most = nullptr;
+    uint32_t mostPlace = 0;
+    double mostShare = 0;
+    uint32_t used = placesUsed.load(std::memory_order_acquire);
+    for (uint32_t i = 0; i < used; i++) {
+      if (std::find(fruitless.begin(), fruitless.begin() + passed, i) != fruitless.begin() + passed) continue;
+      // The requester's own gate is entered already, and may be closing.
+      bool own = i == requester.place;
+      if (!own && !enterOther(places[i].gate, background)) {
+        // Of several the one behind us, so that not all wait for the same.
+        if (!closedPlace || *closedPlace < requester.place) closedPlace = i;
+        continue;
       }
+      Guest* guest = places[i].guest.get();
+      if (guest && guest->ephemeralBin.spanCount() > 0) {
+        double share = static_cast<double>(guest->ephemeralSpans()) / guest->weight.load(std::memory_order_relaxed);
+        if (!most || share > mostShare) {
+          if (most && most != &requester) leaveOther(places[mostPlace].gate, background);
+          most = guest;
+          mostPlace = i;
+          mostShare = share;
+          continue;  // its gate stays entered
+        }
+      }
+      if (!own) leaveOther(places[i].gate, background);
     }
-    if (!own) places[i].gate.leave();
+    if (!most) return false;
+    bool evicted = evictFrom(context, *most);
+    if (most != &requester) leaveOther(places[mostPlace].gate, background);
+    if (evicted) {
+      closedPlace.reset();
+      return true;
+    }
+    fruitless[static_cast<size_t>(passed)] = mostPlace;
   }
-  if (!most) return false;
-  bool evicted = evictFrom(context, *most);
-  if (most != &requester) places[mostPlace].gate.leave();
-  return evicted;
+  return false;
+}
+
+void Store::Impl::evictBehindGate(WorkerContext& context, uint32_t place) {
+  const bool background = context.scratch().background;
+  Gate& gate = places[place].gate;
+  background ? gate.enterInBackground() : gate.enter();
+  if (Guest* guest = places[place].guest.get()) evictFrom(context, *guest);
+  leaveOther(gate, background);
 }
 
 bool Store::Impl::evictFrom(WorkerContext& context, Guest& victim) {
-  SpanNumber span = victim.ephemeralBin.beginEviction();
-  if (!span) return false;
   std::vector<Bin::Victim>& victims = context.scratch().victims;
-  uint32_t count = victim.ephemeralBin.listVictims(span, victims);
-  bool any = false;
-  for (uint32_t i = 0; i < count; i++) any |= evictPage(victim, victims[i]);
-  victim.ephemeralBin.endEviction(span);
-  return any;
+  for (int looked = 0; looked < kFruitlessSpans; looked++) {
+    SpanNumber span = victim.ephemeralBin.beginEviction();
+    if (!span) return false;
+    uint32_t count = victim.ephemeralBin.listVictims(span, victims);
+    bool any = false;
+    for (uint32_t i = 0; i < count; i++) any |= evictPage(victim, victims[i]);
+    // What is left of it goes behind the others, so the next is another.
+    any |= victim.ephemeralBin.endEviction(span);
+    if (any) return true;
+  }
+  return false;
 }
 
 bool Store::Impl::evictPage(Guest& guest, Bin::Victim victim) {
@@ -54,7 +97,7 @@ bool Store::Impl::evictPage(Guest& guest, Bin::Victim victim) {
   Leaf& leaf = shard.leaf(backLeaf(victim.owner));
   if (leaf.slot[backSlot(victim.owner)] != victim.loc) return false;
   Object& object = shard.object(leaf.object);
-  Pool* pool = guest.pool(object.poolTag - 1);
+  Pool* pool = guest.poolOf(object);
   SlotPlace at{&shard, guest.map.hashOf(object.poolTag - 1, object.oid), leaf.object, backLeaf(victim.owner),
                backSlot(victim.owner), victim.loc};
   clearSlot(guest, *pool, at);

@@ -1,5 +1,6 @@
 // flush: of a range or a whole object, a leaf at a time, so that the shard's
-// lock is held for at most 64 pages and work is bounded by what is there.
+// lock is held for at most 64 pages and work is bounded by what is there. A flush of very many
+// pages leaves its gate, and enters again, when a control operation waits for it.
 #include <algorithm>
 #include <array>
 
@@ -7,69 +8,118 @@
 
 namespace tmemd {
 
-Status Store::flush(WorkerContext&, GuestId guestId, const PageKey& key, uint64_t pageCount) {
-  Impl::GuestPlace* at = impl_->place(guestId);
-  GateEntry entry(at->gate);
-  Guest* guest = Impl::guestIn(*at, guestId);
-  if (!guest || !guest->sessionId) return Status::kNoSession;
-  Pool* pool = guest->pool(key.pool);
-  if (!pool) return Status::kNoPool;
-  if (pageCount == 0 || pageCount > (uint64_t{1} << 32) - key.index) return Status::kBadRequest;
-  bump(pool->counters.flushesTotal);
-  bump(pool->counters.flushesFoundTotal, impl_->flushRange(*guest, *pool, key, pageCount));
+// `counted(counters, found before)` after each step.
+template <typename Counted>
+Status Store::Impl::flushInSteps(GuestId guestId, PoolId poolId, FlushInHand& hand, Counted counted) {
+  GuestPlace* at = place(guestId);
+  uint64_t session = 0;
+  do {
+    GateEntry entry(at->gate);
+    Guest* guest = guestIn(*at, guestId);
+    if (!guest || !guest->sessionId) return Status::kNoSession;
+    Pool* pool = guest->pool(poolId);
+    // Gone since it began, and its pages with it.
+    if (session != 0 && (session != guest->sessionId || !pool)) return Status::kOk;
+    if (!pool) return Status::kNoPool;
+    if (hand.key.index >= hand.end || hand.end > uint64_t{1} << 32) return Status::kBadRequest;
+    session = guest->sessionId;
+    const uint64_t before = hand.found;
+    flushRange(at->gate, *guest, *pool, hand);
+    counted(pool->counters, before);
+  } while (!hand.done);
   return Status::kOk;
+}
+
+Status Store::flush(WorkerContext&, GuestId guestId, const PageKey& key, uint64_t pageCount) {
+  Impl::FlushInHand hand;
+  hand.key = key;
+  hand.end = pageCount > uint64_t{1} << 32 ? UINT64_MAX : key.index + pageCount;
+  bool begun = false;
+  return impl_->flushInSteps(guestId, key.pool, hand, [&](AtomicOperationCounters& counters, uint64_t before) {
+    if (!begun) bump(counters.flushesTotal);
+    begun = true;
+    bump(counters.flushesFoundTotal, hand.found - before);
+  });
 }
 
 Status Store::flushObject(WorkerContext&, GuestId guestId, PoolId poolId, const ObjectId& object) {
-  Impl::GuestPlace* at = impl_->place(guestId);
-  GateEntry entry(at->gate);
-  Guest* guest = Impl::guestIn(*at, guestId);
-  if (!guest || !guest->sessionId) return Status::kNoSession;
-  Pool* pool = guest->pool(poolId);
-  if (!pool) return Status::kNoPool;
-  bump(pool->counters.objectFlushesTotal);
-  uint64_t found = impl_->flushRange(*guest, *pool, {poolId, object, 0}, uint64_t{1} << 32);
-  bump(pool->counters.objectFlushesFoundTotal, found > 0);
-  return Status::kOk;
+  Impl::FlushInHand hand;
+  hand.key = {poolId, object, 0};
+  hand.end = uint64_t{1} << 32;
+  bool begun = false;
+  return impl_->flushInSteps(guestId, poolId, hand, [&](AtomicOperationCounters& counters, uint64_t before) {
+    if (!begun) bump(counters.objectFlushesTotal);
+    begun = true;
+    bump(counters.objectFlushesFoundTotal, before == 0 && hand.found > 0);
+  });
 }
 
-uint64_t Store::Impl::flushRange(Guest& guest, Pool& pool, const PageKey& key, uint64_t pageCount) {
-  uint64_t objectHash = guest.map.hashOf(key.pool, key.object.word);
+void Store::Impl::flushRange(Gate& gate, Guest& guest, Pool& pool, FlushInHand& hand) {
+  const PageKey& key = hand.key;
+  const uint64_t objectHash = guest.map.hashOf(key.pool, key.object.word);
   PageMap::Shard& shard = guest.map.shard(PageMap::shardOf(objectHash));
-  uint64_t end = key.index + pageCount;
-  uint32_t firstLeaf = key.index / kLeafSlots;
-  uint32_t lastLeaf = static_cast<uint32_t>((end - 1) / kLeafSlots);
-  // The leaves to visit, by number: those of the range, or if the object has
-  // fewer, its own. Numbers stay good while the lock is let go between leaves.
-  std::vector<uint32_t> numbers;
-  bool byRange;
-  {
-    SpinGuard guard(shard.lock);
-    CellRef object = shard.findObject(objectHash, key.pool, key.object.word);
-    if (!object) return 0;
-    const Object& cell = shard.object(object);
-    byRange = lastLeaf - firstLeaf < cell.leafCount;
-    if (!byRange) {
-      numbers.reserve(cell.leafCount);
-      for (CellRef ref = cell.firstLeaf; ref; ref = shard.leaf(ref).nextOfObject) {
-        uint32_t number = shard.leaf(ref).number;
-        if (number >= firstLeaf && number <= lastLeaf) numbers.push_back(number);
-      }
-    }
-  }
-  uint64_t found = 0;
-  auto visit = [&](uint32_t number) {
+  const uint32_t firstLeaf = key.index / kLeafSlots;
+  const uint32_t lastLeaf = static_cast<uint32_t>((hand.end - 1) / kLeafSlots);
+  auto flushOne = [&](uint32_t number) {
     uint64_t leafStart = uint64_t{number} * kLeafSlots;
     uint32_t from = static_cast<uint32_t>(std::max<uint64_t>(key.index, leafStart) - leafStart);
-    uint32_t to = static_cast<uint32_t>(std::min<uint64_t>(end, leafStart + kLeafSlots) - leafStart);
-    found += flushLeaf(guest, pool, shard, objectHash, key, number, from, to);
+    uint32_t to = static_cast<uint32_t>(std::min<uint64_t>(hand.end, leafStart + kLeafSlots) - leafStart);
+    hand.found += flushLeaf(guest, pool, shard, objectHash, key, number, from, to);
   };
-  if (byRange) {
-    for (uint64_t number = firstLeaf; number <= lastLeaf; number++) visit(static_cast<uint32_t>(number));
-  } else {
-    for (uint32_t number : numbers) visit(number);
+  if (firstLeaf == lastLeaf) {
+    flushOne(firstLeaf);
+    hand.done = true;
+    return;
   }
-  return found;
+  do {
+    if (hand.way == FlushInHand::Way::kUnknown || hand.way == FlushInHand::Way::kList) {
+      chooseLeaves(pool, shard, objectHash, hand, firstLeaf, lastLeaf);
+      continue;
+    }
+    if (hand.way == FlushInHand::Way::kByRange) {
+      flushOne(static_cast<uint32_t>(firstLeaf + hand.next));
+      hand.done = firstLeaf + ++hand.next > lastLeaf;
+    } else {
+      if (hand.next < hand.numbers.size()) flushOne(hand.numbers[hand.next]);
+      hand.done = ++hand.next >= hand.numbers.size();
+    }
+  } while (!hand.done && !gate.closing());
+}
+
+// The leaves to visit: those of the range, or if the object has fewer, its own, whose numbers are listed
+// some at a time. Numbers stay good while the lock is let go.
+void Store::Impl::chooseLeaves(const Pool& pool, PageMap::Shard& shard, uint64_t objectHash, FlushInHand& hand,
+                               uint32_t firstLeaf, uint32_t lastLeaf) {
+  SpinGuard guard(shard.lock);
+  CellRef object = shard.findObject(objectHash, pool.id, hand.key.object.word);
+  if (!object) {
+    hand.done = hand.numbers.empty();
+    hand.way = FlushInHand::Way::kListed;
+    return;
+  }
+  const Object& cell = shard.object(object);
+  if (lastLeaf - firstLeaf < cell.leafCount || hand.restarts == FlushInHand::kRestartsMax) {
+    hand.way = FlushInHand::Way::kByRange;
+    return;
+  }
+  CellRef ref = cell.firstLeaf;
+  if (hand.way == FlushInHand::Way::kList) {
+    if (shard.findLeaf(objectHash, object, hand.lastListed) == hand.lastListedRef) {
+      ref = shard.leaf(hand.lastListedRef).nextOfObject;
+    } else {  // evicted meanwhile
+      hand.restarts++;
+      hand.numbers.clear();
+    }
+  }
+  hand.way = FlushInHand::Way::kList;
+  for (uint32_t count = 0; ref && count < FlushInHand::kListedAtOnce; count++) {
+    const Leaf& leaf = shard.leaf(ref);
+    if (leaf.number >= firstLeaf && leaf.number <= lastLeaf) hand.numbers.push_back(leaf.number);
+    hand.lastListed = leaf.number;
+    hand.lastListedRef = ref;
+    ref = leaf.nextOfObject;
+  }
+  if (!ref) hand.way = FlushInHand::Way::kListed;
 }
 
 uint64_t Store::Impl::flushLeaf(Guest& guest, Pool& pool, PageMap::Shard& shard, uint64_t objectHash,

@@ -1,12 +1,19 @@
 // The store's parts put together. See README.md beside the folder for the model.
 //
-// Threads. Page operations run on any thread, inside the gate of their guest;
-// control operations close that gate, and hold controlMutex where they change
-// the set of guests and groups. Eviction runs on the thread that needs room: it
-// holds no lock but its own gate when it starts, and enters its victim's gate
-// only if that is open, so no two ever wait for each other.
+// Threads. Page operations run on any thread, inside the gate of their guest. A control
+// operation holds its guest's `controlling` lock from beginning to end, and closes the gate
+// only for the microseconds in which it changes what page operations read; what takes longer,
+// dropping a pool's pages, it does inside the open gate, a slice of kDropSteps at a time.
+// Counters are read under a place's `reading` lock, without the gate.
 //
-// Lock order: controlMutex > guest gate > map shard > bin or slab > span table.
+// Eviction runs on the thread that needs room, which holds no lock but its own gate: it
+// enters its victim's gate only if that is open. Where only guests whose gates are closed
+// could yield, the put is taken back: its thread leaves its own gate, enters the other, evicts,
+// and begins the page anew (Store::put). So nobody who is inside a gate waits for another.
+//
+// Lock order: controlling > controlMutex > guest gate > reading > map shard > bin or slab > span
+// table. `controlling` is held for as long as a drop takes, controlMutex only for short: counters
+// wait for that one.
 //
 // A block's life, and who may read it. What says where a block lies is its entry; what says
 // that it is there is a reference: a slot's, or one that a thread holds itself (a put before
@@ -66,6 +73,9 @@ class Settler;
 uint64_t randomNonZero();
 
 struct WorkerContext::Scratch {
+  bool background = false;  // of a thread without a worker's priority: see Gate
+  std::optional<uint32_t> closedPlace;  // room is behind the closed gate of this place
+  bool mayWait = false;                 // the put in progress may wait for one
   CodecScratch codec;
   std::vector<Bin::Victim> victims = std::vector<Bin::Victim>(kEntriesPerSpanMax);
 };
@@ -81,12 +91,21 @@ struct Store::Impl {
   // --- guests --------------------------------------------------------------------
   struct GuestPlace {
     Gate gate;
-    std::unique_ptr<Guest> guest;  // changed with the gate closed
+    SpinLock controlling;  // by one control operation after the other
+    SpinLock reading;      // held with the gate closed where what counters read is changed
+    std::unique_ptr<Guest> guest;  // changed so; and with controlMutex held, as who is there
     uint32_t generation = 0;
     bool unclaimed = false;  // recovered; guarded by controlMutex
+    bool leaving = false;    // its pages are being dropped; the same
   };
   GuestPlace* place(GuestId id) { return &places[static_cast<uint32_t>(id) % kGuestsMax]; }
-  // With the gate entered or closed: the guest, if the id still names it.
+  // Closes the gate for a change.
+  struct Change {
+    explicit Change(GuestPlace& at) : closure(at.gate), reading(at.reading) {}
+    GateClosure closure;
+    SpinGuard reading;
+  };
+  // With the gate entered or closed, or `reading` held: the guest, if the id still names it.
   static Guest* guestIn(const GuestPlace& at, GuestId id) {
     return at.guest && at.generation == static_cast<uint32_t>(id) / kGuestsMax ? at.guest.get() : nullptr;
   }
@@ -97,18 +116,22 @@ struct Store::Impl {
   void validate(const GuestOptions& guest) const;        // throws ConfigError
   void validateLimits(const GuestOptions& guest) const;  // throws ConfigError
   void setReserve(Guest& guest);                         // throws ConfigError
+  GuestId makeGuest(const GuestOptions& options);        // throws ConfigError
+  Guest* beginLeaving(GuestPlace& at);
   void dismiss(GuestPlace& at);
   // --- one process after the other: see succession.cc ---
   std::optional<GuestId> claim(const GuestOptions& options);  // throws ConfigError
   void abandon();
   void writeRecord(Guest& guest, const GuestOptions& options);  // throws ConfigError
-  void openSession(Guest& guest, uint64_t sessionId);
+  // `background`: the thread is no worker. 0 when there is no such guest.
+  uint64_t openSession(GuestId id, uint64_t sessionId, bool background);
   void changeSettings(Guest& guest, bool newSession);
-  // With the gate closed.
-  void dropPages(Guest& guest, const Pool* only);
-  void dropObject(Guest& guest, Pool& pool, PageMap::Shard& shard, CellRef object);
-  void forgetPools(Guest& guest);
-  void forgetPool(Guest& guest, std::unique_ptr<Pool>& pool);
+  // How much of a drop is done under one hold of a shard's lock: each bucket, object and page is a step.
+  static constexpr uint32_t kDropSteps = 256;
+  // With `controlling` held and the gate open.
+  void dropDyingPools(GuestPlace& at, Guest& guest, bool background);
+  // True when there may be more.
+  bool dropSlice(Guest& guest, PageMap::Shard& shard, size_t* bucket);
 
   // --- one page --------------------------------------------------------------------
   Bin& binOf(Loc loc) const { return *bins[table.binOf(spanOf(loc))].load(std::memory_order_relaxed); }
@@ -130,8 +153,10 @@ struct Store::Impl {
     uint64_t contentHash = 0;
     Loc referenced = 0;  // a block that is probably the page, ours until letGo(); 0: none
   };
-  PutResult putPages(WorkerContext& context, Guest& guest, Pool& pool, PageKey key, uint32_t pageCount);
-  Status putPage(WorkerContext& context, Guest& guest, Pool& pool, const PageKey& key, PutInHand& hand);
+  // Of the pages from number `first` on. Ends early where scratch().closedPlace is set.
+  PutResult putPages(WorkerContext& context, Guest& guest, Pool& pool, PageKey key, uint32_t first, uint32_t pageCount);
+  // None: nothing was done, for scratch().closedPlace must be entered first.
+  std::optional<Status> putPage(WorkerContext& context, Guest& guest, Pool& pool, const PageKey& key, PutInHand& hand);
   void lookAhead(Guest& guest, std::span<PutInHand> pages);
   void hashPage(const Guest& guest, PutInHand& hand) const;
   void letGo(PutInHand& hand);
@@ -153,8 +178,14 @@ struct Store::Impl {
   bool makePlace(Guest& guest, Pool& pool, const PageKey& key, SlotPlace& at);
   uint64_t indexedBlocks();
   Status refuse(Guest& guest, Pool& pool, const PageKey& key, Refusal why);
-  // Spans evicted for one put at most.
+  // Spans evicted for one page at most, in either half of a put.
   static constexpr int kEvictionsPerPut = 8;
+  // How often a put waits for another's gate at most. One wait gives room unless others take it first.
+  static constexpr int kGatesPerPut = 64;
+  // Spans looked at in vain, and guests so passed over, before an eviction gives up. A block that does not
+  // yield is one being put: there are no more of these than threads.
+  static constexpr int kFruitlessSpans = 4;
+  static constexpr int kFruitlessGuests = 8;
   static constexpr size_t kGetsAhead = 16;
   struct GetInHand {
     Pool* pool = nullptr;  // null: there is none
@@ -187,13 +218,40 @@ struct Store::Impl {
   // Empties the slots [from, to) of a leaf whose shard is locked, and removes leaf and object
   // when they become empty. Returns how many held a page.
   uint64_t emptyLeaf(Guest& guest, Pool& pool, const SlotPlace& at, uint32_t from, uint32_t to);
-  uint64_t flushRange(Guest& guest, Pool& pool, const PageKey& key, uint64_t pageCount);
+  // Where a flush is. It leaves off when somebody waits for the gate.
+  struct FlushInHand {
+    static constexpr uint32_t kListedAtOnce = 256;  // leaves, under one hold of the shard's lock
+    static constexpr uint32_t kRestartsMax = 8;     // of the list; then every leaf of the range is looked for
+    enum class Way { kUnknown, kByRange, kList, kListed };
+
+    PageKey key;
+    uint64_t end = 0;    // index behind the last
+    uint64_t found = 0;  // pages
+    bool done = false;
+    Way way = Way::kUnknown;
+    uint64_t next = 0;  // leaf of the range, or of `numbers`
+    std::vector<uint32_t> numbers;
+    uint32_t lastListed = 0;
+    CellRef lastListedRef = 0;
+    uint32_t restarts = 0;
+  };
+  template <typename Flush>
+  Status flushInSteps(GuestId guestId, PoolId poolId, FlushInHand& hand, Flush counted);
+  void flushRange(Gate& gate, Guest& guest, Pool& pool, FlushInHand& hand);
+  void chooseLeaves(const Pool& pool, PageMap::Shard& shard, uint64_t objectHash, FlushInHand& hand, uint32_t firstLeaf,
+                    uint32_t lastLeaf);
 
   // --- eviction ----------------------------------------------------------------------
-  // Drops one span of ephemeral pages of the guest most above its share. False when
-  // nothing could be dropped.
+  // Drops one span of ephemeral pages of the guest most above its share. False when nothing could be
+  // dropped: there is none that could yield, or scratch().closedPlace says whose gate was closed.
   bool evictForRoom(WorkerContext& context, Guest& requester);
+  // The same of the guest at `place`, waiting for its gate. The caller is inside no other.
+  void evictBehindGate(WorkerContext& context, uint32_t place);
   bool evictFrom(WorkerContext& context, Guest& victim);
+  // For control operations: again and again, waiting for gates, until `enough()`. False when
+  // nothing more could be dropped before.
+  template <typename Enough>
+  bool evictUntil(Guest& requester, Enough enough);
   bool evictPage(Guest& guest, Bin::Victim victim);
 
   // --- settling: see settler.h ---------------------------------------------------------
@@ -233,12 +291,13 @@ struct Store::Impl {
   SpanTable table;
   PageHash hash;
   DedupIndex index;
-  GuestRecords records;  // guarded by the gate of the guest; adding and removing by controlMutex
+  GuestRecords records;  // a guest's settings: guarded by its gate; its pools' words: by `controlling`
   std::array<std::atomic<Bin*>, kBinsMax> bins{};
   std::array<GuestPlace, kGuestsMax> places;
   std::atomic<uint32_t> placesUsed{0};  // highest place ever used + 1
   std::atomic<uint16_t> round{0};       // of settling; what Leaf::touched counts
 
+  std::mutex leaving;  // held while a guest's pages are dropped; outside all others
   mutable std::mutex controlMutex;  // guards what follows
   uint64_t retiredEvictions = 0;    // of guests that were removed
   uint64_t retiredEvictionAttempts = 0;

@@ -137,10 +137,13 @@ bool Store::Impl::sameContent(WorkerContext& context, const std::byte* page, Loc
 Store::Impl::KeptPage Store::Impl::storeBlock(WorkerContext& context, Guest& guest, bool persistent,
                                               const EncodedPage& page) {
   if (persistent) {
-    // Room is certain here; only a reader or another packer can be in the way.
+    // Room is certain here; only a reader or another packer can be in the way. Readers of these
+    // spans are this guest's own: workers, and the settler, who gets our priority until it is
+    // through; of the two spares the settler has one at most. So this ends after a few pages' work.
     Backoff backoff;
     while (guest.reserveHasRoom()) {
       if (Loc loc = guest.reserveBin.store(page)) return {loc, page.lengthBytes, page.codec};
+      places[guest.place].gate.passBackground();
       backoff.wait();
     }
   }

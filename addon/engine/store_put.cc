@@ -1,5 +1,8 @@
 // put: keep the page's bytes first, with no lock held (store_keep.cc), then publish them under
 // the key in one store. A page that cannot be kept leaves the key empty.
+//
+// Eviction work is bounded: kEvictionsPerPut spans for the bytes and as many for the cells of a page, and
+// for all pages of a put together kGatesPerPut spans more behind gates that were closed.
 #include <array>
 #include <cassert>
 
@@ -10,31 +13,45 @@ namespace tmemd {
 Store::PutResult Store::put(WorkerContext& context, GuestId guestId, const PageKey& key, uint32_t pageCount) {
   assert(pageCount >= 1 && pageCount <= kPutPagesMax);
   Impl::GuestPlace* at = impl_->place(guestId);
-  GateEntry entry(at->gate);
-  Guest* guest = Impl::guestIn(*at, guestId);
-  if (!guest || !guest->sessionId) return {Status::kNoSession};
-  Pool* pool = guest->pool(key.pool);
-  if (!pool) return {Status::kNoPool};
-  return impl_->putPages(context, *guest, *pool, key, pageCount);
+  PutResult result;
+  context.scratch().closedPlace.reset();
+  for (int gates = 0;; gates++) {
+    {
+      GateEntry entry(at->gate);
+      Guest* guest = Impl::guestIn(*at, guestId);
+      result.status = Status::kNoSession;
+      if (!guest || !guest->sessionId) return result;
+      result.status = Status::kNoPool;
+      Pool* pool = guest->pool(key.pool);
+      if (!pool) return result;
+      context.scratch().mayWait = gates < Impl::kGatesPerPut;
+      result = impl_->putPages(context, *guest, *pool, key, result.donePages, pageCount);
+    }
+    // Room there is only with a guest whose gate was closed. It is for microseconds, and nobody waits for us now.
+    if (!context.scratch().closedPlace) return result;
+    impl_->evictBehindGate(context, *context.scratch().closedPlace);
+  }
 }
 
-Store::PutResult Store::Impl::putPages(WorkerContext& context, Guest& guest, Pool& pool, PageKey key,
+Store::PutResult Store::Impl::putPages(WorkerContext& context, Guest& guest, Pool& pool, PageKey key, uint32_t first,
                                        uint32_t pageCount) {
   std::array<PutInHand, kPutPagesMax> inHand;
-  std::span<PutInHand> pages(inHand.data(), pageCount);
-  for (uint32_t i = 0; i < pageCount; i++) pages[i].page = context.page(i);
-  if (pageCount > 1 && pool.persistent) lookAhead(guest, pages);
-  PutResult result;
-  for (; result.donePages < pageCount; result.donePages++, key.index++) {
-    result.status = putPage(context, guest, pool, key, pages[result.donePages]);
+  std::span<PutInHand> pages(inHand.data() + first, pageCount - first);
+  for (uint32_t i = first; i < pageCount; i++) inHand[i].page = context.page(i);
+  if (pages.size() > 1 && pool.persistent) lookAhead(guest, pages);
+  PutResult result{Status::kOk, first};
+  for (key.index += first; result.donePages < pageCount; result.donePages++, key.index++) {
+    std::optional<Status> status = putPage(context, guest, pool, key, inHand[result.donePages]);
+    if (!status) break;
+    result.status = *status;
     if (result.status != Status::kOk) break;
   }
   for (PutInHand& hand : pages) letGo(hand);
   return result;
 }
 
-Status Store::Impl::putPage(WorkerContext& context, Guest& guest, Pool& pool, const PageKey& key, PutInHand& hand) {
-  bump(pool.counters.putsTotal);
+std::optional<Status> Store::Impl::putPage(WorkerContext& context, Guest& guest, Pool& pool, const PageKey& key,
+                                           PutInHand& hand) {
   if (guest.nearLimits(pool.persistent)) {
     // Decided for good in publish(); asked before the page is encoded for nothing.
     uint64_t objectHash = guest.map.hashOf(key.pool, key.object.word);
@@ -49,16 +66,24 @@ Status Store::Impl::putPage(WorkerContext& context, Guest& guest, Pool& pool, co
     if (refusal != Refusal::kNone && refusal != Refusal::kCap) return refuse(guest, pool, key, refusal);
   }
   KeptPage page = keepPage(context, guest, pool.persistent, hand);
-  if (page.value == kEmptySlot) return refuse(guest, pool, key, Refusal::kCapacity);
   bool replaced = false;
-  Refusal refusal = publish(context, guest, pool, key, page, &replaced);
-  if (refusal != Refusal::kNone) return refuse(guest, pool, key, refusal);
+  Refusal refusal =
+      page.value == kEmptySlot ? Refusal::kCapacity : publish(context, guest, pool, key, page, &replaced);
+  if (refusal != Refusal::kNone) {
+    WorkerContext::Scratch& scratch = context.scratch();
+    if (refusal == Refusal::kCapacity && scratch.closedPlace && scratch.mayWait) return std::nullopt;
+    scratch.closedPlace.reset();
+    return refuse(guest, pool, key, refusal);
+  }
+  context.scratch().closedPlace.reset();
+  bump(pool.counters.putsTotal);
   bump(pool.counters.putsGoodTotal);
   if (replaced) bump(pool.counters.putsReplacedTotal);
   return Status::kOk;
 }
 
 Status Store::Impl::refuse(Guest& guest, Pool& pool, const PageKey& key, Refusal why) {
+  bump(pool.counters.putsTotal);
   switch (why) {
     case Refusal::kNone:
       break;

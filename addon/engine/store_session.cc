@@ -1,89 +1,90 @@
-// Sessions and pools, and how the pages of one that ends are dropped.
+// Sessions and pools, and how the pages of one that ends are dropped: the gate is closed for as long as it
+// takes to make its pools dying ones, then they lose their pages a slice at a time with the gate open. The
+// operation ends when they have, so that what comes after finds the reserve whole and every id free.
 #include <algorithm>
 
 #include "engine/store_impl.h"
 
 namespace tmemd {
 
-void Store::Impl::dropPages(Guest& guest, const Pool* only) {
-  for (uint32_t i = 0; i < PageMap::kShards; i++) {
+void Store::Impl::dropDyingPools(GuestPlace& at, Guest& guest, bool background) {
+  for (uint32_t i = 0; i < PageMap::kShards && guest.anyDyingObject(); i++) {
     PageMap::Shard& shard = guest.map.shard(i);
-    SpinGuard guard(shard.lock);
-    for (auto& pool : guest.pools) {
-      if (!pool || (only && pool.get() != only)) continue;
-      size_t bucket = 0;
-      while (CellRef object = shard.nextObjectOfPool(pool->id, &bucket)) dropObject(guest, *pool, shard, object);
+    size_t bucket = 0;
+    for (bool more = true; more;) {
+      // Inside the gate, so that who stops everything to check it stops this as well.
+      background ? at.gate.enterInBackground() : at.gate.enter();
+      more = dropSlice(guest, shard, &bucket);
+      background ? at.gate.leaveInBackground() : at.gate.leave();
     }
   }
 }
 
-void Store::Impl::dropObject(Guest& guest, Pool& pool, PageMap::Shard& shard, CellRef object) {
-  Object& cell = shard.object(object);
-  uint64_t objectHash = guest.map.hashOf(cell.poolTag - 1, cell.oid);
-  // The object goes with its last leaf, a leaf with its last slot.
-  for (uint32_t leaves = cell.leafCount; leaves > 0; leaves--) {
-    emptyLeaf(guest, pool, {&shard, objectHash, object, cell.firstLeaf, 0, kEmptySlot}, 0, kLeafSlots);
+bool Store::Impl::dropSlice(Guest& guest, PageMap::Shard& shard, size_t* bucket) {
+  SpinGuard guard(shard.lock);
+  uint32_t steps = kDropSteps;
+  while (steps > 0) {
+    CellRef ref = shard.nextObject(bucket, &steps, [&](const Object& object) {
+      return guest.dyingPool(object.poolTag - 1) != nullptr;
+    });
+    if (!ref) break;
+    const Object& object = shard.object(ref);
+    Pool& pool = *guest.dyingPool(object.poolTag - 1);
+    uint64_t objectHash = shard.hashOf(object);
+    // The object goes with its last leaf, a leaf with its last slot.
+    for (bool last = false; !last && steps > 0;) {
+      last = object.leafCount == 1;
+      uint64_t pages = emptyLeaf(guest, pool, {&shard, objectHash, ref, object.firstLeaf, 0, kEmptySlot}, 0, kLeafSlots);
+      steps -= static_cast<uint32_t>(std::min<uint64_t>(steps, pages));
+    }
   }
-}
-
-void Store::Impl::forgetPool(Guest& guest, std::unique_ptr<Pool>& pool) {
-  OperationCounters last = pool->counters.read();
-#define X(name) guest.destroyed.name += last.name;
-  TMEMD_OPERATION_COUNTERS(X)
-#undef X
-  pool.reset();
-}
-
-void Store::Impl::forgetPools(Guest& guest) {
-  dropPages(guest, nullptr);
-  for (uint64_t i = 0; i < guest.pools.size(); i++) {
-    if (guest.pools[i]) forgetPool(guest, guest.pools[i]);
-    guest.nextPoolId[i] = i;
-  }
+  return *bucket < shard.objectBuckets();
 }
 
 // Published first: a recovery takes what is left of the session before for garbage.
-void Store::Impl::openSession(Guest& guest, uint64_t sessionId) {
-  guest.sessionId = sessionId;
-  changeSettings(guest, true);
-  forgetPools(guest);
-  records.clearPools(guest.record);
+uint64_t Store::Impl::openSession(GuestId id, uint64_t sessionId, bool background) {
+  GuestPlace& at = *place(id);
+  SpinGuard control(at.controlling);
+  Guest* guest;
+  {
+    Change change(at);
+    guest = guestIn(at, id);
+    if (!guest) return 0;
+    guest->sessionId = sessionId;
+    changeSettings(*guest, true);
+    guest->retirePools();
+  }
+  dropDyingPools(at, *guest, background);
+  {
+    Change change(at);
+    guest->forgetDyingPools();
+  }
+  records.clearPools(guest->record);  // `controlling` keeps others from them
+  return sessionId;
 }
 
-uint64_t Store::reset(GuestId guestId) {
-  Impl::GuestPlace* at = impl_->place(guestId);
-  GateClosure closure(at->gate);
-  Guest* guest = Impl::guestIn(*at, guestId);
-  if (!guest) return 0;
-  impl_->openSession(*guest, randomNonZero());
-  return guest->sessionId;
-}
+uint64_t Store::reset(GuestId guestId) { return impl_->openSession(guestId, randomNonZero(), false); }
+
+void Store::dropPools(GuestId guestId) { impl_->openSession(guestId, 0, true); }
 
 Status Store::attach(GuestId guestId, uint64_t sessionId) {
   Impl::GuestPlace* at = impl_->place(guestId);
-  GateEntry entry(at->gate);
+  SpinGuard reading(at->reading);
   Guest* guest = Impl::guestIn(*at, guestId);
   return guest && sessionId != 0 && guest->sessionId == sessionId ? Status::kOk : Status::kNoSession;
 }
 
-void Store::dropPools(GuestId guestId) {
-  Impl::GuestPlace* at = impl_->place(guestId);
-  GateClosure closure(at->gate);
-  Guest* guest = Impl::guestIn(*at, guestId);
-  if (!guest) return;
-  impl_->openSession(*guest, 0);
-}
-
 bool Store::hasSession(GuestId guestId) const {
   Impl::GuestPlace* at = impl_->place(guestId);
-  GateEntry entry(at->gate);
+  SpinGuard reading(at->reading);
   Guest* guest = Impl::guestIn(*at, guestId);
   return guest && guest->sessionId != 0;
 }
 
 Status Store::createPool(GuestId guestId, bool persistent, PoolId* pool) {
   Impl::GuestPlace* at = impl_->place(guestId);
-  GateClosure closure(at->gate);
+  SpinGuard control(at->controlling);
+  Impl::Change change(*at);
   Guest* guest = Impl::guestIn(*at, guestId);
   if (!guest || !guest->sessionId) return Status::kNoSession;
   constexpr uint64_t kIdsEnd = 0xffffffff;  // STAT's "all pools"
@@ -103,22 +104,31 @@ Status Store::createPool(GuestId guestId, bool persistent, PoolId* pool) {
 
 Status Store::destroyPool(GuestId guestId, PoolId poolId) {
   Impl::GuestPlace* at = impl_->place(guestId);
-  GateClosure closure(at->gate);
-  Guest* guest = Impl::guestIn(*at, guestId);
-  if (!guest || !guest->sessionId) return Status::kNoSession;
-  Pool* pool = guest->pool(poolId);
-  if (!pool) return Status::kNoPool;
-  // First of all: what is left of a destroyed pool is garbage to a recovery.
-  impl_->records.setPool(guest->record, poolId % static_cast<uint32_t>(guest->pools.size()), poolId,
-                         PoolState::kDestroyed);
-  impl_->dropPages(*guest, pool);
-  impl_->forgetPool(*guest, guest->pools[poolId % guest->pools.size()]);
+  SpinGuard control(at->controlling);
+  Guest* guest;
+  {
+    Impl::Change change(*at);
+    guest = Impl::guestIn(*at, guestId);
+    if (!guest || !guest->sessionId) return Status::kNoSession;
+    if (!guest->pool(poolId)) return Status::kNoPool;
+    size_t index = poolId % guest->pools.size();
+    // First of all: what is left of a destroyed pool is garbage to a recovery.
+    impl_->records.setPool(guest->record, static_cast<uint32_t>(index), poolId, PoolState::kDestroyed);
+    guest->dying[index] = std::move(guest->pools[index]);
+    if (!guest->anyDyingObject()) {
+      guest->forgetDyingPools();
+      return Status::kOk;
+    }
+  }
+  impl_->dropDyingPools(*at, *guest, false);
+  Impl::Change change(*at);
+  guest->forgetDyingPools();
   return Status::kOk;
 }
 
 Status Store::pagesHeld(GuestId guestId, PoolId poolId, uint64_t* pages) const {
   Impl::GuestPlace* at = impl_->place(guestId);
-  GateEntry entry(at->gate);
+  SpinGuard reading(at->reading);
   Guest* guest = Impl::guestIn(*at, guestId);
   if (!guest || !guest->sessionId) return Status::kNoSession;
   Pool* pool = guest->pool(poolId);
@@ -129,7 +139,7 @@ Status Store::pagesHeld(GuestId guestId, PoolId poolId, uint64_t* pages) const {
 
 uint64_t Store::pagesHeld(GuestId guestId) const {
   Impl::GuestPlace* at = impl_->place(guestId);
-  GateEntry entry(at->gate);
+  SpinGuard reading(at->reading);
   Guest* guest = Impl::guestIn(*at, guestId);
   return guest ? guest->pages.load(std::memory_order_relaxed) : 0;
 }

@@ -35,7 +35,7 @@ std::optional<GuestId> Store::Impl::claim(const GuestOptions& given) {
     same("most pools", std::to_string(given.maxPools), std::to_string(guest.pools.size()));
     same("NUMA node", std::to_string(given.numaNode), std::to_string(guest.numaNode));
     validateLimits(given);
-    GateClosure closure(at.gate);
+    Change change(at);
     guest.weight = given.weight;
     guest.capPages = given.capPages;
     guest.limitPages = given.persistentLimitPages;
