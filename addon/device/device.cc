@@ -28,23 +28,19 @@ void Device::close(std::function<void()> done) {
 
 // --- memory ------------------------------------------------------------------
 
-void Device::setMemoryTable(std::vector<RegionSetup> setups, Done done) {
+GuestMemory::Regions Device::map(std::vector<RegionSetup> setups) {
   GuestMemory::Regions regions;
-  try {
-    for (RegionSetup& setup : setups) regions.push_back(std::make_shared<MappedRegion>(std::move(setup)));
-  } catch (const FrontEndError& error) {
-    return done({error.what()});
-  }
+  for (RegionSetup& setup : setups) regions.push_back(std::make_shared<MappedRegion>(std::move(setup)));
+  return regions;
+}
+
+void Device::setMemoryTable(GuestMemory::Regions regions, Done done) {
   adopt(std::move(regions), std::move(done));
 }
 
-void Device::addMemoryRegion(RegionSetup setup, Done done) {
+void Device::addMemoryRegion(std::shared_ptr<const MappedRegion> region, Done done) {
   GuestMemory::Regions regions = regions_;
-  try {
-    regions.push_back(std::make_shared<MappedRegion>(std::move(setup)));
-  } catch (const FrontEndError& error) {
-    return done({error.what()});
-  }
+  regions.push_back(std::move(region));
   adopt(std::move(regions), std::move(done));
 }
 
@@ -64,7 +60,10 @@ void Device::adopt(GuestMemory::Regions regions, Done done) {
   try {
     memory = std::make_shared<const GuestMemory>(regions);
   } catch (const FrontEndError& error) {
-    return done({error.what()});
+    // Refused by the worker, who drops what was mapped for it: as below, the caller's thread must not.
+    Outcome refusal{error.what()};
+    return worker_->post(
+        {[refused = std::move(regions), refusal](Worker&) { return refusal; }, std::move(done)});
   }
   regions_ = std::move(regions);
   // The last holder of a region unmaps it. The caller's thread must not, as

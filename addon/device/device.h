@@ -78,8 +78,13 @@ class Device {
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
-  void setMemoryTable(std::vector<RegionSetup> regions, Done done);
-  void addMemoryRegion(RegionSetup region, Done done);
+  // Maps regions; may wait for whoever serves their files, and is the only part that any thread may call.
+  // Throws FrontEndError. The descriptors are closed either way.
+  static GuestMemory::Regions map(std::vector<RegionSetup> setups);
+
+  // Regions that were mapped become the worker's to drop, whatever the outcome.
+  void setMemoryTable(GuestMemory::Regions regions, Done done);
+  void addMemoryRegion(std::shared_ptr<const MappedRegion> region, Done done);
   void removeMemoryRegion(uint64_t guestAddress, uint64_t sizeBytes, uint64_t userspaceAddress, Done done);
 
   void startVring(uint16_t queue, VringSetup setup, Done done);

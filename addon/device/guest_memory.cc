@@ -64,7 +64,8 @@ MappedRegion::MappedRegion(RegionSetup setup)
   struct stat status;
   if (fstat(setup.fd.get(), &status) != 0) throw fail(strerror(errno));
   const uint64_t endBytes = setup.mmapOffsetBytes + sizeBytes_;
-  if (S_ISREG(status.st_mode) && static_cast<uint64_t>(status.st_size) < endBytes)
+  if (!S_ISREG(status.st_mode)) throw fail("it is neither a memfd nor a regular file");
+  if (static_cast<uint64_t>(status.st_size) < endBytes)
     throw fail("its file is shorter than offset and size say");
 
   const uint64_t granularity = granularityBytes(status);

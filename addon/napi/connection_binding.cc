@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -11,13 +12,27 @@
 
 #include "napi/arguments.h"
 #include "napi/errors.h"
+#include "peer/peer_process.h"
 
 namespace tmemd::binding {
 namespace {
 
-constexpr size_t kControlBytes = CMSG_SPACE(ConnectionBinding::kMaxFds * sizeof(int));
+constexpr size_t kSendControlBytes = CMSG_SPACE(ConnectionBinding::kMaxFds * sizeof(int));
+constexpr size_t kReceiveControlBytes = CMSG_SPACE(ConnectionBinding::kMostFds * sizeof(int));
 
 Napi::Error closedError(Napi::Env env) { return errorWithCode(env, "the connection is closed", kClosedCode); }
+
+// Whether as many descriptors as can come at once would find a place. Numbers are given lowest first: where the
+// highest are free there is room.
+bool roomForDescriptors(int socket) {
+  // A probe at a higher number would have the kernel make a table as large as the limit.
+  constexpr rlim_t kHighest = rlim_t{1} << 17;
+  rlimit limit = {};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  const auto lowest = static_cast<int>(std::min(limit.rlim_cur, kHighest) - ConnectionBinding::kMostFds);
+  const OwnedFd probe(fcntl(socket, F_DUPFD_CLOEXEC, lowest));
+  return probe.get() == lowest;
+}
 
 // Sends what is left of a message; the descriptors go with its first byte.
 ssize_t sendPart(int socket, const std::vector<uint8_t>& bytes, size_t sentBytes,
@@ -26,7 +41,7 @@ ssize_t sendPart(int socket, const std::vector<uint8_t>& bytes, size_t sentBytes
   msghdr message = {};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[kControlBytes] = {};
+  alignas(cmsghdr) char control[kSendControlBytes] = {};
   if (sentBytes == 0 && !fds.empty()) {
     message.msg_control = control;
     message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
@@ -49,6 +64,7 @@ Napi::Function ConnectionBinding::define(Napi::Env env) {
       env, "FdConnection",
       {InstanceAccessor<&ConnectionBinding::peer>("peer"), InstanceMethod<&ConnectionBinding::read>("read"),
        InstanceMethod<&ConnectionBinding::write>("write"),
+       InstanceMethod<&ConnectionBinding::watchPeer>("watchPeer"),
        InstanceMethod<&ConnectionBinding::close>("close")});
 }
 
@@ -57,13 +73,19 @@ Napi::Object ConnectionBinding::adopt(Napi::Env env, OwnedFd fd) {
   return Environment::of(env)->connectionConstructor.New({Napi::External<OwnedFd>::New(env, &fd)});
 }
 
-ConnectionBinding::ConnectionBinding(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+ConnectionBinding::ConnectionBinding(const Napi::CallbackInfo& info)
+    : ObjectWrap(info), environment_(Environment::of(info.Env())), acceptedNs_(bootTimeNs()) {
   if (!info[0].IsExternal())
     throw Napi::TypeError::New(info.Env(), "connections come from accept and connectUnix");
   OwnedFd& fd = *info[0].As<Napi::External<OwnedFd>>().Data();
   socket_ = translateErrors(info.Env(), [&] {
-    return std::make_unique<WatchedSocket>(Environment::of(info.Env()), std::move(fd), [this] { onReady(); });
+    return std::make_unique<WatchedSocket>(environment_, std::move(fd), [this] { onReady(); });
   });
+}
+
+ConnectionBinding::~ConnectionBinding() {
+  forgetPeer();
+  if (socket_) socket_->close({}, std::move(unwanted_));
 }
 
 Napi::Value ConnectionBinding::peer(const Napi::CallbackInfo& info) {
@@ -96,8 +118,10 @@ Napi::Value ConnectionBinding::read(const Napi::CallbackInfo& info) {
 void ConnectionBinding::continueRead() {
   while (read_) {
     if (!socket_) return rejectRead(closedError(Env()));
+    if (!roomForDescriptors(socket_->fd()))
+      return rejectRead(errnoError(Env(), EMFILE, "no room for descriptors that may come with a message"));
     iovec part = {read_->bytes.data() + read_->receivedBytes, read_->bytes.size() - read_->receivedBytes};
-    alignas(cmsghdr) char control[kControlBytes];
+    alignas(cmsghdr) char control[kReceiveControlBytes];
     msghdr message = {};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
@@ -135,6 +159,7 @@ void ConnectionBinding::takeFds(msghdr& message) {
         read_->fds.push_back(std::move(fd));
       } else {
         read_->fdsTruncated = true;
+        unwanted_.push_back(std::move(fd));
       }
     }
   }
@@ -154,8 +179,9 @@ void ConnectionBinding::resolveRead() {
 }
 
 void ConnectionBinding::rejectRead(const Napi::Error& error) {
-  const PendingRead failed = std::move(*read_);  // closes the descriptors that came
+  PendingRead failed = std::move(*read_);
   read_.reset();
+  for (OwnedFd& fd : failed.fds) unwanted_.push_back(std::move(fd));
   failed.deferred.Reject(error.Value());
   end();
 }
@@ -244,10 +270,64 @@ void ConnectionBinding::end() {
   Unref();
 }
 
-void ConnectionBinding::close(const Napi::CallbackInfo&) {
-  socket_.reset();
+Napi::Value ConnectionBinding::close(const Napi::CallbackInfo& info) {
+  if (!closed_.IsEmpty()) return closed_.Value();
+  const Napi::Promise::Deferred deferred(info.Env());
+  closed_ = Napi::Reference<Napi::Promise>::New(deferred.Promise(), 1);
+  forgetPeer();
+  shutdown(socket_->fd(), SHUT_RDWR);  // the peer sees the end at once, however long the closing takes
+  // What a pending read has received joins what is closed with the socket.
+  std::unique_ptr<WatchedSocket> socket = std::move(socket_);
   continueRead();
   continueWrites();
+  Ref();
+  socket->close(
+      [this, deferred](Napi::Env env) {
+        deferred.Resolve(env.Undefined());
+        Unref();
+      },
+      std::move(unwanted_));
+  return deferred.Promise();
+}
+
+// --- the peer ----------------------------------------------------------------
+
+Napi::Value ConnectionBinding::watchPeer(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Napi::Function onGone = asFunction(info[0], "onGone");
+  if (!socket_) throw closedError(env);
+  if (!onPeerGone_.IsEmpty()) throw Napi::Error::New(env, "the peer is watched already");
+  PeerProcess peer = peerProcess(socket_->fd(), acceptedNs_);
+  if (peer.state == PeerProcess::State::kUnknown) return Napi::Boolean::New(env, false);
+  onPeerGone_ = Napi::Persistent(onGone);
+  if (peer.state == PeerProcess::State::kGone) {
+    Ref();
+    environment_->mainThread.post([this](Napi::Env) {
+      firePeerGone();
+      Unref();
+    });
+    return Napi::Boolean::New(env, true);
+  }
+  peerProcess_ = std::move(peer.pidfd);
+  translateErrors(env, [&] {
+    peerWatch_ = environment_->readiness.watch(peerProcess_.get(), [this] { firePeerGone(); });
+    environment_->readiness.arm(peerWatch_, EPOLLIN);
+  });
+  return Napi::Boolean::New(env, true);
+}
+
+void ConnectionBinding::firePeerGone() {
+  if (onPeerGone_.IsEmpty()) return;
+  Napi::HandleScope scope(Env());
+  const Napi::Function onGone = onPeerGone_.Value();
+  forgetPeer();
+  onGone.Call({});
+}
+
+void ConnectionBinding::forgetPeer() {
+  if (peerWatch_ != 0) environment_->readiness.forget(std::exchange(peerWatch_, 0));
+  peerProcess_.close();
+  onPeerGone_.Reset();
 }
 
 }  // namespace tmemd::binding

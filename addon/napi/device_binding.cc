@@ -3,10 +3,14 @@
 
 #include <linux/virtio_tmem.h>
 
+#include <atomic>
+#include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
 #include "napi/arguments.h"
+#include "napi/errand.h"
 #include "napi/errors.h"
 #include "napi/store_binding.h"
 
@@ -119,7 +123,20 @@ DeviceBinding::DeviceBinding(const Napi::CallbackInfo& info)
   if (const Napi::Value disk = from.Get("disk"); !disk.IsUndefined())
     options.disk = readDisk(asObject(disk, "disk"));
   *onEvent_ = Napi::Persistent(asFunction(from.Get("onEvent"), "onEvent"));
-  options.onEvent = [environment = environment_.get(), callback = onEvent_](const DeviceEvent& event) {
+  // A driver may open sessions without end: each call of JavaScript tells of all that were opened before it.
+  auto opened = std::make_shared<std::atomic<uint32_t>>(0);
+  options.onEvent = [environment = environment_.get(), callback = onEvent_,
+                     opened = std::move(opened)](const DeviceEvent& event) {
+    if (event.type == DeviceEvent::Type::kSessionOpened) {
+      // Relaxed: nothing else is told by it.
+      if (opened->fetch_add(1, std::memory_order_relaxed) != 0) return;
+      return environment->mainThread.post([event, callback, opened](Napi::Env env) {
+        const uint32_t count = opened->exchange(0, std::memory_order_relaxed);
+        Napi::Object object = toObject(env, event);
+        object.Set("count", Napi::Number::New(env, count));
+        if (!callback->IsEmpty()) callback->Call({object});
+      });
+    }
     environment->mainThread.post([event, callback](Napi::Env env) {
       if (!callback->IsEmpty()) callback->Call({toObject(env, event)});
     });
@@ -161,6 +178,43 @@ DeviceBinding::Pending DeviceBinding::begin(Napi::Env env, bool resolvesToValue)
           }};
 }
 
+Napi::Value DeviceBinding::mapThen(Napi::Env env, std::vector<RegionSetup> setups, Adopt adopt) {
+  Pending pending = begin(env);
+  struct Mapping {
+    std::vector<RegionSetup> setups;
+    GuestMemory::Regions regions;
+    std::string error;
+  };
+  auto mapping = std::make_shared<Mapping>(std::move(setups));
+  if (!pending.done) {
+    // Closed already: the descriptors go all the same, elsewhere.
+    runErrand(environment_->mainThread, [mapping] { mapping->setups.clear(); });
+    return pending.promise;
+  }
+  runErrand(
+      environment_->mainThread,
+      [mapping] {
+        try {
+          mapping->regions = Device::map(std::move(mapping->setups));
+        } catch (const FrontEndError& error) {
+          mapping->error = error.what();
+        } catch (const std::bad_alloc&) {
+          mapping->error = "no memory to map it with";
+        }
+      },
+      [this, mapping, done = std::move(pending.done), adopt = std::move(adopt)](Napi::Env) {
+        if (!mapping->error.empty()) return done({mapping->error});
+        if (device_ && !closing_) return adopt(std::move(mapping->regions), done);
+        // Closed meanwhile. Unmapping may wait too.
+        runErrand(environment_->mainThread,
+                  [regions = std::make_shared<GuestMemory::Regions>(std::move(mapping->regions))] {
+                    regions->clear();
+                  });
+        done({"the device is closed"});
+      });
+  return pending.promise;
+}
+
 Napi::Value DeviceBinding::setMemoryTable(const Napi::CallbackInfo& info) {
   if (!info[0].IsArray()) throw argumentError(info.Env(), "regions", "an array");
   const Napi::Array from = info[0].As<Napi::Array>();
@@ -171,17 +225,18 @@ Napi::Value DeviceBinding::setMemoryTable(const Napi::CallbackInfo& info) {
   std::vector<RegionSetup> regions;
   for (uint32_t i = 0; i < from.Length(); ++i)
     regions.push_back(readRegion(from.Get(i).As<Napi::Object>(), std::move(fds[i])));
-  Pending pending = begin(info.Env());
-  if (pending.done) device_->setMemoryTable(std::move(regions), std::move(pending.done));
-  return pending.promise;
+  return mapThen(info.Env(), std::move(regions), [this](GuestMemory::Regions mapped, Device::Done done) {
+    device_->setMemoryTable(std::move(mapped), std::move(done));
+  });
 }
 
 Napi::Value DeviceBinding::addMemoryRegion(const Napi::CallbackInfo& info) {
   const Napi::Object from = asObject(info[0], "region");
-  RegionSetup region = readRegion(from, takeFd(from.Get("fd"), "fd"));
-  Pending pending = begin(info.Env());
-  if (pending.done) device_->addMemoryRegion(std::move(region), std::move(pending.done));
-  return pending.promise;
+  std::vector<RegionSetup> regions;
+  regions.push_back(readRegion(from, takeFd(from.Get("fd"), "fd")));
+  return mapThen(info.Env(), std::move(regions), [this](GuestMemory::Regions mapped, Device::Done done) {
+    device_->addMemoryRegion(std::move(mapped.front()), std::move(done));
+  });
 }
 
 Napi::Value DeviceBinding::removeMemoryRegion(const Napi::CallbackInfo& info) {

@@ -7,8 +7,10 @@
 
 #include <napi.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "device/device.h"
 #include "napi/environment.h"
@@ -43,6 +45,10 @@ class DeviceBinding : public Napi::ObjectWrap<DeviceBinding>, private Stoppable 
     Device::Done done;
   };
   Pending begin(Napi::Env env, bool resolvesToValue = false);
+
+  // Maps elsewhere (errand.h), then has the device adopt what was mapped.
+  using Adopt = std::function<void(GuestMemory::Regions, Device::Done)>;
+  Napi::Value mapThen(Napi::Env env, std::vector<RegionSetup> setups, Adopt adopt);
 
   // Collected with the environment if never closed.
   using Callback = std::shared_ptr<Napi::FunctionReference>;

@@ -7,6 +7,7 @@
  *   GET   /v1/guests/NAME
  *   PATCH /v1/guests/NAME            weight, capPages, limitPages, targetPages, frozen
  *   POST  /v1/guests/NAME/drop       {"force"?}: drops its pools
+ *   POST  /v1/guests/NAME/disconnect {"force"?}: closes its connections
  *   GET   /v1/pools[?guest=NAME]     every pool with every counter
  *   GET   /metrics                   Prometheus
  *
@@ -64,7 +65,7 @@ const tuningBody = z.strictObject(
   },
   'an object',
 );
-const dropBody = z.strictObject({ force: flag.default(false) }, 'an object').prefault({});
+const forceBody = z.strictObject({ force: flag.default(false) }, 'an object').prefault({});
 
 export function adminApi(
   store: NativeStore,
@@ -101,7 +102,12 @@ export function adminApi(
   });
   app.post<{ Params: { name: string } }>('/v1/guests/:name/drop', async ({ params, body }) => {
     const guest = find(params.name);
-    await guest.drop(check(dropBody, body ?? {}, '').force);
+    await guest.drop(check(forceBody, body ?? {}, '').force);
+    return guest.status();
+  });
+  app.post<{ Params: { name: string } }>('/v1/guests/:name/disconnect', async ({ params, body }) => {
+    const guest = find(params.name);
+    await guest.disconnect(check(forceBody, body ?? {}, '').force);
     return guest.status();
   });
   app.get<{ Querystring: { guest?: string } }>('/v1/pools', ({ query }): PoolStatus[] => {

@@ -48,6 +48,10 @@ export class AdminClient {
     return this.#request('POST', `/v1/guests/${encodeURIComponent(name)}/drop`, { force });
   }
 
+  disconnect(name: string, force: boolean): Promise<GuestStatus> {
+    return this.#request('POST', `/v1/guests/${encodeURIComponent(name)}/disconnect`, { force });
+  }
+
   pools(guest?: string): Promise<PoolStatus[]> {
     return this.#request(
       'GET',

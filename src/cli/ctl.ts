@@ -51,6 +51,16 @@ export function ctlCommand(): Command {
   drop.option('--force', 'even while it runs: what it swapped out is lost');
   run(drop, (client, name) => client.drop(name, drop.opts<{ force?: true }>().force ?? false), guestDetails);
 
+  const disconnect = guest
+    .command('disconnect <name>')
+    .description('close its connections; refused while it runs');
+  disconnect.option('--force', 'even while it runs: it loses its device');
+  run(
+    disconnect,
+    (client, name) => client.disconnect(name, disconnect.opts<{ force?: true }>().force ?? false),
+    guestDetails,
+  );
+
   const drain = guest
     .command('drain <name>')
     .description('ask it to take its persistent pages back, and wait');

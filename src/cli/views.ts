@@ -63,8 +63,10 @@ export function guestDetails(guest: GuestStatus): string {
   ];
   const connections: [string, Cell][] = [
     ['connections', guest.connectionsTotal],
+    ['connections waiting', guest.connectionsWaiting],
     ['connections refused', guest.connectionsRefusedTotal],
     ['connections ended for a fault', guest.frontEndErrorsTotal],
+    ['requests refused memory/ring/channel/other', Object.values(guest.requestsRefused).join('/')],
   ];
   return details([...general, ...operationRows(c), ...connections, ...(device ? deviceRows(device) : [])]);
 }

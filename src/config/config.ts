@@ -29,6 +29,8 @@ export interface GuestConfig {
   maxPools: number;
   /** Infinity: never. */
   orphanTimeoutMs: number;
+  /** How long a connection may stay without SET_OWNER; Infinity: for ever. */
+  silenceTimeoutMs: number;
   maxPagesPerRequest: number;
 }
 

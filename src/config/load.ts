@@ -131,6 +131,7 @@ function toGuest(name: string, section: GuestSection): GuestConfig {
     ...(section.numa_node !== undefined && { numaNode: section.numa_node }),
     maxPools: section.max_pools ?? 64,
     orphanTimeoutMs: section.orphan_timeout ?? (disk ? Number.POSITIVE_INFINITY : 0),
+    silenceTimeoutMs: section.silence_timeout,
     maxPagesPerRequest: section.max_pages_per_request ?? 64,
   };
 }

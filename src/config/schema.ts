@@ -28,6 +28,8 @@
  *   numa_node = 0            # default: anywhere
  *   max_pools = 64           # 1..65535; not with blk
  *   orphan_timeout = "0"     # when pools are dropped after their connection: "0" at once, or "never" as blk does
+ *   silence_timeout = "10s"  # when a connection that says nothing is closed, or "never": a VMM may connect, then be
+ *                            # busy for long with its guest's memory (prealloc=on)
  *   max_pages_per_request = 64         # 1..256; not with blk
  *   personality = "tmem"     # what the guest is shown: tmem, or blk: a disk (vhost-user-blk)
  *   size = "1GiB"            # blk only, required: of the disk; its reserve is as large
@@ -129,7 +131,7 @@ export const duration = text(`${durationSyntax}, at most 7d`, (value) => {
 });
 
 /** Infinity: never. */
-const orphanTimeout = text(`${durationSyntax}, at most 7d, or never`, (value) => {
+const durationOrNever = text(`${durationSyntax}, at most 7d, or never`, (value) => {
   if (value === 'never') return Number.POSITIVE_INFINITY;
   const durationMs = parseDurationMs(value);
   return durationMs !== undefined && durationMs <= MAX_DURATION_MS ? durationMs : undefined;
@@ -167,7 +169,8 @@ export const guestSection = z.strictObject(
     queues: integer(1, 63).optional(),
     numa_node: integer(0, 1023).optional(),
     max_pools: integer(1, 65535).optional(),
-    orphan_timeout: orphanTimeout.optional(),
+    orphan_timeout: durationOrNever.optional(),
+    silence_timeout: durationOrNever.default(10_000),
     max_pages_per_request: integer(1, 256).optional(),
     personality: z.enum(['tmem', 'blk'], 'one of tmem, blk').default('tmem'),
     size: diskPages.optional(),

@@ -50,7 +50,7 @@ export async function startDaemon(config: Config, native: NativeAddon, log: Logg
     for (const guest of config.guests) sources.push(await openSource(guest, native, closers));
     closers.push(() => Promise.all([...guests.values()].map((guest) => guest.close())));
 
-    const exposition = new Exposition(store, guests);
+    const exposition = new Exposition(store, guests, log);
     if (config.adminSocket !== undefined) {
       const api = adminApi(store, guests, exposition);
       await clearStaleSocket('admin.socket', config.adminSocket);

@@ -1,6 +1,7 @@
 /**
  * A guest: its pools in the store, its socket, its settings, and at most one
- * session at a time. Its identity is the socket a front end came in on.
+ * front end at a time that has its device (front-ends.ts). Its identity is the
+ * socket a front end came in on.
  *
  * Its personality is what it is shown: virtio-tmem, or with `disk` in its
  * configuration a virtio-blk disk on a pool of the same store.
@@ -17,17 +18,14 @@ import type {
   NativeStore,
 } from '../native/addon.js';
 import type { GuestCounters, PoolCounters } from '../native/counters.js';
-import { type RingStatus, Session, type SessionEnd } from '../vhost-user/session.js';
+import { type RefusalKind, refusalKinds } from '../vhost-user/refusal.js';
+import { type Claim, type RingStatus, Session } from '../vhost-user/session.js';
 import { encodeConfigSpace, encodeTarget } from './config-space.js';
-import { addDeviceCounters } from './device-totals.js';
+import { addDeviceCounters, keepDeviceCounters } from './device-totals.js';
 import { DISK_FEATURES, encodeDiskConfigSpace } from './disk.js';
+import { FrontEnds } from './front-ends.js';
 import { PoolsKeeper } from './pools-keeper.js';
-
-/** How long a new connection waits for the end of the one before to be noticed. */
-const SUCCESSION_GRACE_MS = 250;
-
-/** Out of descriptors, most likely: somebody may give some back. */
-const ACCEPT_RETRY_MS = 1000;
+import { QuietLog } from './quiet-log.js';
 
 /** Settings that may change while the service runs; absent members stay as they are. */
 export interface Tuning {
@@ -41,12 +39,18 @@ export interface Tuning {
 
 export type GuestState = 'absent' | 'orphaned' | 'connected' | 'running';
 
+/** Requests of front ends that were refused, by what they were about. */
+export type Refusals = Record<RefusalKind, number>;
+
 export interface GuestStatus {
   name: string;
   personality: 'tmem' | 'blk';
   state: GuestState;
   socket: string;
+  /** Of the front end that has the device. */
   peerPid: number | null;
+  /** Front ends that have not taken the device. */
+  connectionsWaiting: number;
   rings: RingStatus[];
   group: string | null;
   requestQueues: number;
@@ -58,6 +62,7 @@ export interface GuestStatus {
   connectionsTotal: number;
   connectionsRefusedTotal: number;
   frontEndErrorsTotal: number;
+  requestsRefused: Refusals;
   counters: GuestCounters;
   /** null until the first session. */
   device: DeviceCounters | null;
@@ -74,22 +79,18 @@ export class Guest {
   readonly #config: GuestConfig;
   readonly #native: NativeAddon;
   readonly #store: NativeStore;
-  readonly #log: Logger;
+  readonly #log: QuietLog;
   readonly #id: number;
   readonly #keeper: PoolsKeeper;
   #capPages: number;
   #limitPages: number;
   #targetPages: number | undefined;
-  #listener: FdListener | undefined;
-  #session: { session: Session; peerPid: number; ended: Promise<void> } | undefined;
+  readonly #frontEnds: FrontEnds;
   #deviceTotals: DeviceCounters | undefined;
   /** To the device of the last session. */
   #tellLimitAndTarget = () => {};
-  #connectionsTotal = 0;
-  #connectionsRefusedTotal = 0;
-  #frontEndErrorsTotal = 0;
+  readonly #requestsRefused = Object.fromEntries(refusalKinds.map((kind) => [kind, 0])) as Refusals;
   #schedulingRefusalSaid = false;
-  #closed = false;
 
   /** Throws with code TMEMD_CONFIG when the store cannot honour the settings. */
   constructor(config: GuestConfig, native: NativeAddon, store: NativeStore, log: Logger) {
@@ -97,7 +98,7 @@ export class Guest {
     this.#config = config;
     this.#native = native;
     this.#store = store;
-    this.#log = log.child({ guest: config.name });
+    this.#log = new QuietLog(log.child({ guest: config.name }));
     this.#capPages = config.capPages;
     this.#limitPages = config.limitPages;
     this.#id = store.addGuest({
@@ -112,65 +113,33 @@ export class Guest {
       numaNode: config.numaNode ?? -1,
     });
     this.#keeper = new PoolsKeeper(store, this.#id, config, this.#log);
+    this.#frontEnds = new FrontEnds({
+      log: this.#log,
+      keeper: this.#keeper,
+      silenceTimeoutMs: config.silenceTimeoutMs,
+      openSession: (connection, claim, onOwned) => this.#openSession(connection, claim, onOwned),
+      onLeft: (session) => {
+        const counters = session.counters();
+        if (counters) this.#deviceTotals = keepDeviceCounters(this.#deviceTotals, counters);
+      },
+    });
   }
 
-  /** Serves one front end after the other until nothing more can come: close(), or the end of a lone connection. */
-  async serve(source: FrontEndSource): Promise<void> {
-    if ('connection' in source) {
-      this.#connect(source.connection);
-      return this.#session?.ended;
-    }
-    this.#listener = source.listener;
-    while (!this.#closed) {
-      let connection: FdConnection;
-      try {
-        connection = await source.listener.accept();
-      } catch (error) {
-        if (this.#closed) return;
-        this.#log.error({ error: (error as Error).message }, 'cannot accept front ends');
-        await after(ACCEPT_RETRY_MS);
-        continue;
-      }
-      await this.#sessionEndsWithin(SUCCESSION_GRACE_MS);
-      await this.#keeper.settled;
-      this.#connect(connection);
-    }
+  /** Serves front ends until nothing more can come: close(), or the end of a lone connection. */
+  serve(source: FrontEndSource): Promise<void> {
+    return 'connection' in source
+      ? this.#frontEnds.serve(source.connection)
+      : this.#frontEnds.accept(source.listener);
   }
 
-  /** Waits for a session that is about to end: its front end's successor is not a second one. */
-  async #sessionEndsWithin(graceMs: number): Promise<void> {
-    if (!this.#session) return;
-    await Promise.race([this.#session.ended, after(graceMs)]);
-  }
-
-  #connect(connection: FdConnection): void {
-    const { pid } = connection.peer;
-    if (this.#session || this.#closed) {
-      this.#connectionsRefusedTotal += 1;
-      this.#log.warn({ peerPid: pid, servedPid: this.#session?.peerPid }, 'second connection refused');
-      connection.close();
-      return;
-    }
-    let session: Session;
-    try {
-      session = this.#openSession(connection);
-    } catch (error) {
-      this.#log.error({ peerPid: pid, error: (error as Error).message }, 'cannot serve front end');
-      connection.close();
-      return;
-    }
-    this.#keeper.frontEndCame();
-    this.#connectionsTotal += 1;
-    this.#log.info({ peerPid: pid }, 'front end connected');
-    this.#session = { session, peerPid: pid, ended: this.#run(session, pid) };
-  }
-
-  #openSession(connection: FdConnection): Session {
+  #openSession(connection: FdConnection, claim: Claim, onOwned: () => void): Session {
     const { maxPagesPerRequest, requestQueueCount, disk } = this.#config;
     const queueCount = disk ? requestQueueCount : requestQueueCount + 1;
     const session = new Session({
       native: this.#native,
       connection,
+      claim,
+      onOwned,
       openDevice: (onEvent) => {
         const device = new this.#native.Device(this.#store, this.#id, {
           maxPagesPerRequest,
@@ -187,6 +156,10 @@ export class Guest {
       deviceFeatures: disk ? DISK_FEATURES : 0n,
       configSpace: () => this.#configSpace(),
       onDeviceEvent: (event) => this.#onDeviceEvent(event),
+      onRefusal: ({ kind, ...refusal }) => {
+        this.#requestsRefused[kind] += 1;
+        this.#log.warn({ peerPid: connection.peer.pid, ...refusal }, 'request of the front end refused');
+      },
       onRingsChange: () => this.#keeper.ringsChanged(session.running),
       onBackendChannelFailure: (error) =>
         this.#log.warn({ error: (error as Error).message }, 'front end cannot be told of a config change'),
@@ -194,27 +167,10 @@ export class Guest {
     return session;
   }
 
-  async #run(session: Session, peerPid: number): Promise<void> {
-    const end = await session.run();
-    this.#deviceTotals = addDeviceCounters(this.#deviceTotals, session.counters());
-    this.#session = undefined;
-    this.#logEnd(end, peerPid);
-    if (!this.#closed) await this.#keeper.frontEndLeft();
-  }
-
-  #logEnd(end: SessionEnd, peerPid: number): void {
-    if (!('error' in end)) {
-      this.#log.info({ peerPid }, `connection ${end.reason}`);
-      return;
-    }
-    this.#frontEndErrorsTotal += 1;
-    const level = end.reason === 'service failed' ? 'error' : 'warn';
-    this.#log[level]({ peerPid, error: end.error }, `connection closed: ${end.reason}`);
-  }
-
   #onDeviceEvent(event: DeviceEvent): void {
     if (event.type === 'session-opened') {
-      this.#log.info(this.#config.disk ? 'disk begins, all zeros' : 'driver opened a session');
+      const message = this.#config.disk ? 'disk begins, all zeros' : 'driver opened a session';
+      this.#log.info({}, message, event.count);
     } else if (event.type === 'disk-lost') {
       this.#log.error({ error: event.reason }, 'disk lost: its requests fail until the guest starts anew');
     } else if (event.type === 'queue-broken') {
@@ -260,67 +216,71 @@ export class Guest {
     this.#log.info(tuning, 'settings changed');
     if (before.equals(this.#configSpace())) return;
     this.#tellLimitAndTarget();
-    this.#session?.session.configChanged();
+    this.#frontEnds.holder?.session.configChanged();
   }
 
   /** Drops every pool. A running guest would lose its swap: only when `force`d. */
   async drop(force: boolean): Promise<void> {
-    if (this.#session?.session.running && !force) {
-      throw new GuestRunningError(`guest ${this.name} is running and would lose its pages`);
-    }
+    this.#refuseWhileRunning(force, 'its pages');
     await this.#keeper.drop('administrator');
+  }
+
+  /** Closes its connections. A running guest would lose its device: only when `force`d. */
+  async disconnect(force: boolean): Promise<void> {
+    this.#refuseWhileRunning(force, 'its device');
+    await this.#frontEnds.disconnect('closed by the administrator');
+  }
+
+  #refuseWhileRunning(force: boolean, loss: string): void {
+    if (force || !this.#frontEnds.holder?.session.running) return;
+    throw new GuestRunningError(`guest ${this.name} is running and would lose ${loss}`);
   }
 
   status(): GuestStatus {
     const { endpoint } = this.#config;
+    const { holder } = this.#frontEnds;
     return {
       name: this.name,
       personality: this.#config.disk ? 'blk' : 'tmem',
       state: this.#state(),
       socket: 'path' in endpoint ? endpoint.path : `fd ${endpoint.fd}`,
-      peerPid: this.#session?.peerPid ?? null,
-      rings: this.#session?.session.rings ?? [],
+      peerPid: holder?.peerPid ?? null,
+      connectionsWaiting: this.#frontEnds.waitingCount,
+      rings: holder?.session.rings ?? [],
       group: this.#config.group ?? null,
       requestQueues: this.#config.requestQueueCount,
       maxPools: this.#config.maxPools,
       maxPagesPerRequest: this.#config.maxPagesPerRequest,
       orphanTimeoutMs: Number.isFinite(this.#config.orphanTimeoutMs) ? this.#config.orphanTimeoutMs : null,
       targetPages: this.#targetPages ?? null,
-      connectionsTotal: this.#connectionsTotal,
-      connectionsRefusedTotal: this.#connectionsRefusedTotal,
-      frontEndErrorsTotal: this.#frontEndErrorsTotal,
+      connectionsTotal: this.#frontEnds.connectionsTotal,
+      connectionsRefusedTotal: this.#frontEnds.connectionsRefusedTotal,
+      frontEndErrorsTotal: this.#frontEnds.errorsTotal,
+      requestsRefused: { ...this.#requestsRefused },
       counters: this.#store.guestCounters(this.#id),
       device: this.#deviceCounters() ?? null,
     };
   }
 
   #state(): GuestState {
-    if (this.#session) return this.#session.session.running ? 'running' : 'connected';
+    const { holder } = this.#frontEnds;
+    if (holder) return holder.session.running ? 'running' : 'connected';
     return this.#keeper.orphaned ? 'orphaned' : 'absent';
   }
 
   #deviceCounters(): DeviceCounters | undefined {
-    if (!this.#session) return this.#deviceTotals;
-    return addDeviceCounters(this.#deviceTotals, this.#session.session.counters());
+    const current = this.#frontEnds.holder?.session.counters();
+    return current ? addDeviceCounters(this.#deviceTotals, current) : this.#deviceTotals;
   }
 
   pools(): PoolCounters[] {
     return this.#store.poolCounters(this.#id);
   }
 
-  /** Stops listening and ends the session once its requests in progress are done. Idempotent. */
+  /** Stops listening and ends the sessions once their requests in progress are done. Idempotent. */
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#listener?.close();
-    this.#session?.session.close();
-    await this.#session?.ended;
+    await this.#frontEnds.close();
     await this.#keeper.close();
+    this.#log.close();
   }
-}
-
-/** Keeps no process alive. */
-function after(timeoutMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, timeoutMs).unref();
-  });
 }

@@ -5,9 +5,9 @@
  *   service stopped    gone with the store; with an arena file kept in it, for the service that comes after
  * RESET by a new driver, and when a disk begins a new life, is the device's business.
  */
-import type { Logger } from 'pino';
 import type { GuestConfig } from '../config/config.js';
 import type { NativeStore } from '../native/addon.js';
+import type { QuietLog } from './quiet-log.js';
 
 /** Rings stopped this long with pages held are worth a line: the guest may never come back for them. */
 export const STOPPED_WARNING_MS = 10 * 60e3;
@@ -16,7 +16,7 @@ export class PoolsKeeper {
   readonly #store: NativeStore;
   readonly #guest: number;
   readonly #config: GuestConfig;
-  readonly #log: Logger;
+  readonly #log: QuietLog;
   /** The last drop of the pools, done or under way. */
   #dropped: Promise<void> = Promise.resolve();
   /** No front end, and pools may be kept. */
@@ -25,7 +25,7 @@ export class PoolsKeeper {
   #stoppedTimer: NodeJS.Timeout | undefined;
 
   /** @param guest as the store knows it */
-  constructor(store: NativeStore, guest: number, config: GuestConfig, log: Logger) {
+  constructor(store: NativeStore, guest: number, config: GuestConfig, log: QuietLog) {
     this.#store = store;
     this.#guest = guest;
     this.#config = config;

@@ -6,14 +6,17 @@
  * pools and never go back. Pool ids start again with every session, so a
  * pool's counters are left to the admin API and only gauges carry the label.
  *
- * Each scrape takes one snapshot that all its samples are read from.
+ * Each scrape takes one snapshot that all its samples are read from. What cannot
+ * be a value is left out of it, counted and logged (sound-samples.ts).
  */
-import { Gauge, Registry } from 'prom-client';
+import type { Logger } from 'pino';
+import { Registry } from 'prom-client';
 import { PAGE_BYTES } from '../config/quantity.js';
 import type { Guest, GuestStatus } from '../guest/guest.js';
 import type { NativeStore } from '../native/addon.js';
 import type { GuestCounters, PoolCounters, StoreCounters } from '../native/counters.js';
 import { histogramSamples, registerMetric, type Sample } from './native-metric.js';
+import { SoundSamples } from './sound-samples.js';
 
 interface Snapshot {
   store: StoreCounters;
@@ -21,25 +24,40 @@ interface Snapshot {
 }
 
 type Current = () => Snapshot;
+type Register = (
+  type: 'counter' | 'gauge' | 'histogram',
+  name: string,
+  help: string,
+  samples: () => Sample[],
+) => void;
 
 export class Exposition {
   readonly #registry = new Registry();
   readonly #take: Current;
   #snapshot: Snapshot;
 
-  constructor(store: NativeStore, guests: ReadonlyMap<string, Guest>) {
+  constructor(store: NativeStore, guests: ReadonlyMap<string, Guest>, log: Logger) {
+    const sound = new SoundSamples((metric, sample) =>
+      log.error({ metric, sample }, 'a value that cannot be is left out of the metrics'),
+    );
+    const register: Register = (type, name, help, samples) =>
+      registerMetric(this.#registry, type, name, help, samples, sound);
     this.#take = () => ({
       store: store.counters(),
       guests: [...guests.values()].map((guest) => ({ status: guest.status(), pools: guest.pools() })),
     });
     this.#snapshot = this.#take();
     const current = () => this.#snapshot;
-    registerStore(this.#registry, current);
-    registerGuestCounters(this.#registry, current);
-    registerGuestGauges(this.#registry, current);
-    registerDevices(this.#registry, current);
-    registerPools(this.#registry, current);
-    registerProcess(this.#registry);
+    registerStore(register, current);
+    registerGuestCounters(register, current);
+    registerGuestGauges(register, current);
+    registerDevices(register, current);
+    registerPools(register, current);
+    registerProcess(register);
+    // The last, so that it counts what this very scrape left out.
+    register('counter', 'tmemd_metrics_bad_values_total', 'Values left out because they cannot be.', () => [
+      { value: sound.badTotal },
+    ]);
   }
 
   get contentType(): string {
@@ -53,11 +71,11 @@ export class Exposition {
   }
 }
 
-function registerStore(registry: Registry, current: Current): void {
+function registerStore(register: Register, current: Current): void {
   const add = (type: 'counter' | 'gauge', name: string, help: string, key: keyof StoreCounters) =>
-    registerMetric(registry, type, `tmemd_store_${name}`, help, () => [{ value: current().store[key] }]);
+    register(type, `tmemd_store_${name}`, help, () => [{ value: current().store[key] }]);
   const addByType = (name: string, help: string, keys: Record<string, keyof StoreCounters>) =>
-    registerMetric(registry, 'gauge', `tmemd_store_${name}`, help, () =>
+    register('gauge', `tmemd_store_${name}`, help, () =>
       Object.entries(keys).map(([type, key]) => ({ labels: { type }, value: current().store[key] })),
     );
   add('gauge', 'capacity_bytes', 'Hard capacity: data, slack and metadata.', 'capacityBytes');
@@ -98,9 +116,9 @@ function byLabel(label: 'result' | 'type', keys: CounterKeys) {
     Object.entries(keys).map(([value, key]) => ({ labels: { [label]: value }, value: counters[key] }));
 }
 
-function registerGuestCounters(registry: Registry, current: Current): void {
+function registerGuestCounters(register: Register, current: Current): void {
   const add = (name: string, help: string, of: (status: GuestStatus) => Sample[]) =>
-    registerMetric(registry, 'counter', `tmemd_guest_${name}`, help, () => perGuest(current(), of));
+    register('counter', `tmemd_guest_${name}`, help, () => perGuest(current(), of));
   add(
     'puts_total',
     'Valid puts of a page by outcome.',
@@ -134,14 +152,20 @@ function registerGuestCounters(registry: Registry, current: Current): void {
   add('connections_refused_total', 'Connections refused while another was served.', (status) => [
     { value: status.connectionsRefusedTotal },
   ]);
+  add(
+    'requests_refused_total',
+    'Requests of front ends refused, by what they were about.',
+    ({ requestsRefused }) =>
+      Object.entries(requestsRefused).map(([type, value]) => ({ labels: { type }, value })),
+  );
   add('front_end_errors_total', 'Connections ended for a fault.', (status) => [
     { value: status.frontEndErrorsTotal },
   ]);
 }
 
-function registerGuestGauges(registry: Registry, current: Current): void {
+function registerGuestGauges(register: Register, current: Current): void {
   const add = (name: string, help: string, of: (status: GuestStatus) => Sample[]) =>
-    registerMetric(registry, 'gauge', `tmemd_guest_${name}`, help, () => perGuest(current(), of));
+    register('gauge', `tmemd_guest_${name}`, help, () => perGuest(current(), of));
   add(
     'pages',
     'Pages held.',
@@ -184,9 +208,9 @@ function registerGuestGauges(registry: Registry, current: Current): void {
   for (const [name, help, value] of plain) add(name, help, (status) => [{ value: value(status) }]);
 }
 
-function registerDevices(registry: Registry, current: Current): void {
+function registerDevices(register: Register, current: Current): void {
   const add = (name: string, help: string, of: (device: NonNullable<GuestStatus['device']>) => Sample[]) =>
-    registerMetric(registry, 'counter', `tmemd_device_${name}`, help, () =>
+    register('counter', `tmemd_device_${name}`, help, () =>
       perGuest(current(), ({ device }) => (device ? of(device) : [])),
     );
   add(
@@ -195,7 +219,8 @@ function registerDevices(registry: Registry, current: Current): void {
     (device) => [
       {
         labels: { result: 'answered' },
-        value: device.requestsTotal - device.badRequestsTotal - device.brokenChainsTotal,
+        // The three are read one after the other, while they grow.
+        value: Math.max(0, device.requestsTotal - device.badRequestsTotal - device.brokenChainsTotal),
       },
       { labels: { result: 'bad_request' }, value: device.badRequestsTotal },
       { labels: { result: 'broken_chain' }, value: device.brokenChainsTotal },
@@ -204,7 +229,7 @@ function registerDevices(registry: Registry, current: Current): void {
   add('kicks_total', 'Notifications from the guest.', (device) => [{ value: device.kicksTotal }]);
   add('interrupts_total', 'Notifications to the guest.', (device) => [{ value: device.interruptsTotal }]);
   const name = 'tmemd_device_request_duration_seconds';
-  registerMetric(registry, 'histogram', name, 'Time from taking a request off its ring to its answer.', () =>
+  register('histogram', name, 'Time from taking a request off its ring to its answer.', () =>
     perGuest(current(), ({ device, name: guest }) =>
       (device?.latency ?? []).flatMap((histogram) =>
         histogramSamples(name, { guest, op: histogram.op }, device?.latencyBoundsNs ?? [], histogram),
@@ -213,9 +238,9 @@ function registerDevices(registry: Registry, current: Current): void {
   );
 }
 
-function registerPools(registry: Registry, current: Current): void {
+function registerPools(register: Register, current: Current): void {
   const add = (name: string, help: string, key: 'pages' | 'objects') =>
-    registerMetric(registry, 'gauge', `tmemd_pool_${name}`, help, () =>
+    register('gauge', `tmemd_pool_${name}`, help, () =>
       current().guests.flatMap(({ status, pools }) =>
         pools.map((pool) => ({
           labels: {
@@ -231,21 +256,16 @@ function registerPools(registry: Registry, current: Current): void {
   add('objects', 'Objects held.', 'objects');
 }
 
-function registerProcess(registry: Registry): void {
+function registerProcess(register: Register): void {
   const startSeconds = Date.now() / 1e3 - process.uptime();
-  registerMetric(registry, 'gauge', 'process_start_time_seconds', 'Start time since the epoch.', () => [
+  register('gauge', 'process_start_time_seconds', 'Start time since the epoch.', () => [
     { value: startSeconds },
   ]);
-  registerMetric(registry, 'counter', 'process_cpu_seconds_total', 'User and system time.', () => {
+  register('counter', 'process_cpu_seconds_total', 'User and system time.', () => {
     const { user, system } = process.cpuUsage();
     return [{ value: (user + system) / 1e6 }];
   });
-  new Gauge({
-    name: 'process_resident_memory_bytes',
-    help: 'Resident memory.',
-    registers: [registry],
-    collect() {
-      this.set(process.memoryUsage.rss());
-    },
-  });
+  register('gauge', 'process_resident_memory_bytes', 'Resident memory.', () => [
+    { value: process.memoryUsage.rss() },
+  ]);
 }

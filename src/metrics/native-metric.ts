@@ -5,6 +5,7 @@
  */
 import type { Metric, Registry } from 'prom-client';
 import type { LatencyHistogram } from '../native/addon.js';
+import type { SoundSamples } from './sound-samples.js';
 
 export type Labels = Partial<Record<'guest' | 'pool' | 'type' | 'op' | 'result', string>>;
 
@@ -21,6 +22,7 @@ export function registerMetric(
   name: string,
   help: string,
   samples: () => Sample[],
+  sound: SoundSamples,
 ): void {
   const metric = {
     name,
@@ -30,7 +32,7 @@ export function registerMetric(
       help,
       type,
       aggregator: 'sum',
-      values: samples().map(({ labels = {}, ...sample }) => ({ labels, ...sample })),
+      values: sound.of(name, samples()).map(({ labels = {}, ...sample }) => ({ labels, ...sample })),
     }),
   };
   // The registry calls nothing but get(); its types ask for the whole Metric class.

@@ -116,7 +116,7 @@ export interface DeviceCounters {
  * starts anew.
  * `queue-broken`: the guest broke this queue; the others go on.
  * `memory-lost`: the front end truncated memory it shared; end the session.
- * `session-opened`: the driver sent RESET; a disk begins its life, all zeros.
+ * `session-opened`: the driver sent RESET; a disk begins its life, all zeros. `count` times since it was last told.
  * `driver-asks`: the driver asked what its limit or target is, and so need not be told of a change; once a start of
  * the control queue.
  * `ring-silent`: the queue is kicked and yet nothing appears in its ring; the front end's memory is
@@ -126,7 +126,7 @@ export interface DeviceCounters {
 export type DeviceEvent =
   | { type: 'queue-broken'; queueIndex: number; reason: string }
   | { type: 'memory-lost'; reason: string }
-  | { type: 'session-opened' }
+  | { type: 'session-opened'; count: number }
   | { type: 'driver-asks' }
   | { type: 'disk-lost'; reason: string }
   | { type: 'ring-silent'; queueIndex: number; reason: string }
@@ -172,7 +172,7 @@ export interface DeviceOptions {
   onEvent: (event: DeviceEvent) => void;
 }
 
-/** What arrived in one read; descriptors beyond what a message may carry are closed and counted. */
+/** What arrived in one read; descriptors beyond what a message may carry are closed with the connection. */
 export interface ReceivedBytes {
   bytes: Buffer;
   fds: number[];
@@ -185,7 +185,8 @@ export interface FdConnection {
   /**
    * Exactly `lengthBytes` (1 byte to 1 MiB), with the at most 32 descriptors that came with them. Rejects with code
    * `TMEMD_CLOSED` at end of stream before the first byte, `TMEMD_TRUNCATED` after it,
-   * closing what descriptors had come. One read at a time.
+   * and what descriptors had come are closed with the connection; `EMFILE` when there may be no room for those that
+   * come. One read at a time.
    */
   read(lengthBytes: number): Promise<ReceivedBytes>;
   /**
@@ -193,8 +194,16 @@ export interface FdConnection {
    * Resolves when the kernel has taken all of it.
    */
   write(bytes: Buffer, fds?: number[]): Promise<void>;
-  /** Idempotent; a pending read rejects with `TMEMD_CLOSED`. */
-  close(): void;
+  /**
+   * Calls back once when the process that made the connection has ended, whoever holds its end of the socket by then,
+   * and not after close(). False: it cannot be seen from here (another pid namespace). Once a connection.
+   */
+  watchPeer(onGone: () => void): boolean;
+  /**
+   * The peer sees the end at once; a pending read rejects with `TMEMD_CLOSED`. Resolves when the socket is closed, and
+   * with it what the peer sent and nobody took: that takes as long as the peer's files like. Idempotent.
+   */
+  close(): Promise<void>;
 }
 
 export interface FdListener {
@@ -203,6 +212,8 @@ export interface FdListener {
   /** Idempotent. The socket's file stays. */
   close(): void;
 }
+
+export type DescriptorKind = 'eventfd' | 'unix-stream' | 'other';
 
 export interface NativeAddon {
   Store: new (options: StoreOptions) => NativeStore;
@@ -213,7 +224,10 @@ export interface NativeAddon {
   connectUnix(path: string): FdConnection;
   /** Owns an inherited descriptor: a listening socket or a connected one, told apart by SO_ACCEPTCONN. */
   adoptSocket(fd: number): { listener: FdListener } | { connection: FdConnection };
-  closeFd(fd: number): void;
+  /** Owns them; closes them elsewhere, for as long as that takes. Resolves when they are closed. */
+  closeFds(fds: number[]): Promise<void>;
+  /** Of a descriptor that is not to be trusted: asks nobody but the kernel. A connected UNIX stream socket, an eventfd. */
+  descriptorKind(fd: number): DescriptorKind;
   minimumCapacityBytes(): number;
   /**
    * Constants of the wire header without their VIRTIO_TMEM_, SIZEOF_CONFIG, SIZEOF_REQ and SIZEOF_RESP,

@@ -11,14 +11,24 @@ import { encodeConfigChange, readConfigChangeAnswer } from './message.js';
 export class BackendChannel {
   readonly #connection: FdConnection;
   readonly #answers: () => boolean;
+  readonly #closeFd: (fd: number) => void;
   readonly #onFailure: (error: unknown) => void;
   #busy = false;
   #closed = false;
 
-  /** @param answers REPLY_ACK is negotiated by now */
-  constructor(connection: FdConnection, answers: () => boolean, onFailure: (error: unknown) => void) {
+  /**
+   * @param answers REPLY_ACK is negotiated by now
+   * @param closeFd takes what comes with an answer, where nothing belongs
+   */
+  constructor(
+    connection: FdConnection,
+    answers: () => boolean,
+    closeFd: (fd: number) => void,
+    onFailure: (error: unknown) => void,
+  ) {
     this.#connection = connection;
     this.#answers = answers;
+    this.#closeFd = closeFd;
     this.#onFailure = onFailure;
   }
 
@@ -37,7 +47,7 @@ export class BackendChannel {
     const answers = this.#answers();
     try {
       await this.#connection.write(encodeConfigChange(answers));
-      if (answers) await readConfigChangeAnswer(this.#connection);
+      if (answers) await readConfigChangeAnswer(this.#connection, this.#closeFd);
     } catch (error) {
       if (!this.#closed) this.#onFailure(error);
       return;
@@ -46,9 +56,9 @@ export class BackendChannel {
     answered();
   }
 
-  /** Idempotent. */
-  close(): void {
+  /** Resolves when the socket is closed, as FdConnection.close(). Idempotent. */
+  close(): Promise<void> {
     this.#closed = true;
-    this.#connection.close();
+    return this.#connection.close();
   }
 }

@@ -24,7 +24,7 @@ export interface Message {
 /**
  * The next message, its number, size and descriptor count checked against the
  * table. Rejects with a ProtocolError, or as `FdConnection.read` does; every
- * descriptor that came is closed then.
+ * descriptor that came is closed by then, or discarded by `closeFd`.
  */
 export async function readMessage(connection: FdConnection, closeFd: (fd: number) => void): Promise<Message> {
   const fds: OwnedFd[] = [];
@@ -89,8 +89,12 @@ export function encodeConfigChange(needReply: boolean): Buffer {
 }
 
 /** Resolves when the front end has read it. What it makes of it is its affair; bytes that are no answer are a ProtocolError. */
-export async function readConfigChangeAnswer(connection: FdConnection): Promise<void> {
+export async function readConfigChangeAnswer(
+  connection: FdConnection,
+  closeFd: (fd: number) => void,
+): Promise<void> {
   const { bytes, fds } = await connection.read(ANSWER_BYTES);
+  for (const fd of fds) closeFd(fd);
   const isAnswer =
     bytes.readUInt32LE(0) === BACKEND_CONFIG_CHANGE_MSG &&
     (bytes.readUInt32LE(4) & (VERSION_MASK | REPLY)) === (VERSION | REPLY) &&

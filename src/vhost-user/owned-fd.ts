@@ -12,6 +12,12 @@ export class OwnedFd {
     this.#closeFd = closeFd;
   }
 
+  /** The number, to look at. */
+  get number(): number {
+    if (this.#fd === undefined) throw new Error('descriptor taken or closed before');
+    return this.#fd;
+  }
+
   /** The number, which the caller owns from now on. */
   take(): number {
     const fd = this.#fd;

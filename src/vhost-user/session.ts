@@ -4,16 +4,21 @@
  * and its own state, and hands what they set up to the native device. No page
  * request passes through here.
  *
+ * The device is opened when the front end takes it: with the first memory it
+ * gives that can be mapped. Until then nothing of the guest's is touched, so
+ * that whoever only connects, or only asks, changes nothing.
+ *
  * Ends, in every case once and with everything closed, when
  *   - the front end closes the connection,
  *   - it breaks the protocol or asks for what is impossible without wanting an
  *     answer (with REPLY_ACK it gets a refusal and goes on),
  *   - the device reports that the guest's memory is gone,
- *   - close() is called.
+ *   - close() is called, even while a request is waited for.
  *
  * Stopping rings, SET_STATUS 0, RESET_DEVICE and RESET_OWNER leave memory and
  * pools alone: a back end cannot tell a stopped guest from a reset one.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type {
   DeviceCounters,
   DeviceEvent,
@@ -23,6 +28,8 @@ import type {
 } from '../native/addon.js';
 import { BackendChannel } from './backend-channel.js';
 import { ConfigAnnouncer } from './config-announcer.js';
+import { requireKind } from './descriptor-kind.js';
+import { Discards } from './discards.js';
 import { encodeReply, type Message, readMessage } from './message.js';
 import type { OwnedFd } from './owned-fd.js';
 import {
@@ -37,7 +44,8 @@ import {
   encodeU64,
   encodeVringState,
 } from './payloads.js';
-import { ProtocolError } from './protocol-error.js';
+import { ProtocolError, RefusedError } from './protocol-error.js';
+import { type Refusal, refusalOf } from './refusal.js';
 import {
   Feature,
   MAX_CONFIG_BYTES,
@@ -52,8 +60,9 @@ import {
 import { Vring } from './vring.js';
 
 export interface SessionOptions {
-  native: Pick<NativeAddon, 'closeFd' | 'adoptSocket'>;
+  native: Pick<NativeAddon, 'closeFds' | 'adoptSocket' | 'descriptorKind'>;
   connection: FdConnection;
+  claim: Claim;
   /** The session owns the device and closes it. */
   openDevice: (onEvent: (event: DeviceEvent) => void) => NativeDevice;
   /** Control queue included. */
@@ -62,14 +71,35 @@ export interface SessionOptions {
   deviceFeatures: bigint;
   /** The bytes as they are now, at most MAX_CONFIG_BYTES. */
   configSpace: () => Buffer;
+  /** SET_OWNER came: the front end means to stay. */
+  onOwned: () => void;
   onDeviceEvent: (event: DeviceEvent) => void;
+  onRefusal: (refusal: Refusal) => void;
   onRingsChange: () => void;
   onBackendChannelFailure: (error: unknown) => void;
 }
 
+/** The guest's one device, as a session gets at it. */
+export interface Claim {
+  /** Resolves when the device is the caller's to open. Rejects with a RefusedError when another front end has it. */
+  reserve(): Promise<void>;
+  /** Memory was mapped: the front end has the device until its session ends. */
+  taken(): void;
+  /** Gives back what was reserved and not taken. */
+  release(): void;
+}
+
+/** Why the service closed a connection that did nothing wrong. */
+export type Closing =
+  | 'closed by the service'
+  | 'closed by the administrator'
+  | 'closed: silent'
+  | 'closed: its process has ended'
+  | 'closed: yielded to newer ones';
+
 /** Why a session ended; `error` is what the front end did wrong. */
 export type SessionEnd =
-  | { reason: 'closed by the front end' | 'closed by the service' }
+  | { reason: 'closed by the front end' | Closing }
   | { reason: 'front end misbehaved' | 'guest memory lost' | 'service failed'; error: string };
 
 export interface RingStatus {
@@ -79,13 +109,18 @@ export interface RingStatus {
   enabled: boolean;
 }
 
+/** Messages handled before others get their turn: a front end that sends without end has data there each time. */
+const MESSAGES_A_TURN = 16;
+
 /** Resolves to the payload of a request's own reply, or to nothing. */
 type Handler = (message: Message) => Promise<Buffer | undefined> | Buffer | undefined;
 
 export class Session {
   readonly #options: SessionOptions;
-  readonly #device: NativeDevice;
   readonly #vrings: Vring[];
+  readonly #discards: Discards;
+  /** Open from the first memory given on. */
+  #device: NativeDevice | undefined;
   readonly #offered: bigint;
   #owned = false;
   #features = 0n;
@@ -97,12 +132,18 @@ export class Session {
   #lastCounters: DeviceCounters | undefined;
   /** Set by whoever ends the session first. */
   #end: SessionEnd | undefined;
+  readonly #closed: Promise<void>;
+  #markClosed = () => {};
+  #gone: Promise<unknown> = Promise.resolve();
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#discards = new Discards((fds) => options.native.closeFds(fds));
     this.#offered = OFFERED_FEATURES | options.deviceFeatures;
-    this.#device = options.openDevice((event) => this.#onDeviceEvent(event));
-    this.#vrings = Array.from({ length: options.queueCount }, (_, index) => new Vring(index, this.#device));
+    this.#vrings = Array.from({ length: options.queueCount }, (_, index) => new Vring(index));
+    this.#closed = new Promise((resolve) => {
+      this.#markClosed = resolve;
+    });
   }
 
   get rings(): RingStatus[] {
@@ -115,9 +156,9 @@ export class Session {
     return this.#vrings.some((vring) => vring.started);
   }
 
-  /** The device's; once it is closing, the last it had. */
-  counters(): DeviceCounters {
-    return this.#lastCounters ?? this.#device.counters();
+  /** The device's; once it is closing, the last it had; undefined when none was ever open. */
+  counters(): DeviceCounters | undefined {
+    return this.#lastCounters ?? this.#device?.counters();
   }
 
   /** The config space is not what it was: the front end is told when that is safe. */
@@ -134,43 +175,64 @@ export class Session {
     this.#options.onRingsChange();
   }
 
-  /** Serves until the end; by then everything is closed. */
+  /** Resolves when everything that the front end sent is closed, which takes as long as it likes; not before run() does. */
+  get gone(): Promise<unknown> {
+    return this.#gone;
+  }
+
+  /** Serves until the end; by then the device is closed, and what the front end sent is being closed. */
   async run(): Promise<SessionEnd> {
+    const served = this.#serve();
     try {
-      while (!this.#end) await this.#handleNext();
+      await Promise.race([served, this.#closed]);
     } catch (error) {
       this.#end ??= endOf(error);
     }
-    this.#options.connection.close();
     this.#announcer.close();
-    this.#backendChannel?.close();
     for (const vring of this.#vrings) vring.close();
-    this.#lastCounters = this.#device.counters();
-    await this.#device.close();
-    return this.#end;
+    this.#gone = Promise.allSettled([
+      served,
+      this.#options.connection.close(),
+      this.#backendChannel?.close(),
+      this.#discards.closed(),
+    ]);
+    this.#lastCounters = this.#device?.counters();
+    await this.#device?.close();
+    return this.#end ?? { reason: 'closed by the service' };
+  }
+
+  async #serve(): Promise<void> {
+    for (let handled = 1; !this.#end; handled += 1) {
+      await this.#handleNext();
+      if (handled % MESSAGES_A_TURN === 0) await nextTurn();
+    }
   }
 
   /** Makes run() return. */
-  close(): void {
-    this.#end ??= { reason: 'closed by the service' };
-    this.#options.connection.close();
+  close(reason: Closing = 'closed by the service'): void {
+    this.#finish({ reason });
+  }
+
+  #finish(end: SessionEnd): void {
+    this.#end ??= end;
+    void this.#options.connection.close();
+    this.#markClosed();
   }
 
   #onDeviceEvent(event: DeviceEvent): void {
     if (event.type === 'driver-asks') this.#announcer.driverAsks();
     this.#options.onDeviceEvent(event);
-    if (event.type !== 'memory-lost') return;
-    this.#end ??= { reason: 'guest memory lost', error: event.reason };
-    this.#options.connection.close();
+    if (event.type === 'memory-lost') this.#finish({ reason: 'guest memory lost', error: event.reason });
   }
 
   async #handleNext(): Promise<void> {
-    const message = await readMessage(this.#options.connection, this.#options.native.closeFd);
+    const message = await readMessage(this.#options.connection, this.#discards.add);
     try {
       await this.#answer(message);
     } finally {
       for (const fd of message.fds) fd.close();
     }
+    await this.#discards.closed();
   }
 
   async #answer(message: Message): Promise<void> {
@@ -188,6 +250,7 @@ export class Session {
     } catch (error) {
       if (error instanceof ProtocolError) throw new ProtocolError(`${name}: ${error.message}`);
       if (!isRefusal(error)) throw error;
+      this.#options.onRefusal(refusalOf(name, error.message));
       if (!acknowledge) throw new ProtocolError(`${name}: ${error.message}`);
       reply = encodeU64(1n);
     }
@@ -218,6 +281,7 @@ export class Session {
   async #startRing(message: Message): Promise<undefined> {
     const { index } = decodeVringFd(message.payload, message.fds.length);
     const vring = this.#vring('SET_VRING_KICK', index);
+    requireKind(this.#options.native, message.fds[0], 'eventfd');
     if (!(this.#features & Feature.VERSION_1)) throw new ProtocolError('VERSION_1 was not acknowledged');
     await vring.setKick(message.fds[0], (this.#features & Feature.EVENT_IDX) !== 0n);
     // Without the protocol features there is no SET_VRING_ENABLE: rings start enabled.
@@ -239,6 +303,7 @@ export class Session {
     SET_OWNER: () => {
       if (this.#owned) throw new ProtocolError('sent twice');
       this.#owned = true;
+      this.#options.onOwned();
       return undefined;
     },
     RESET_OWNER: () => this.#stopRings(),
@@ -248,7 +313,11 @@ export class Session {
 
     SET_MEM_TABLE: async ({ payload, fds }) => {
       const table = decodeMemoryTable(payload, fds.length);
-      await this.#device.setMemoryTable(table.map((region, index) => ({ ...region, fd: take(fds, index) })));
+      // Nothing to take the device with; an empty table of a front end that has it takes memory away.
+      if (table.length === 0 && !this.#device) return undefined;
+      await this.#changeMemory((device) =>
+        device.setMemoryTable(table.map((region, index) => ({ ...region, fd: take(fds, index) }))),
+      );
       this.#regionCount = table.length;
       return undefined;
     },
@@ -256,12 +325,14 @@ export class Session {
       if (this.#regionCount >= MAX_MEMORY_REGIONS) {
         throw new ProtocolError(`more than ${MAX_MEMORY_REGIONS} memory regions`);
       }
-      await this.#device.addMemoryRegion({ ...decodeMemoryRegion(payload), fd: take(fds, 0) });
+      const region = decodeMemoryRegion(payload);
+      await this.#changeMemory((device) => device.addMemoryRegion({ ...region, fd: take(fds, 0) }));
       this.#regionCount += 1;
       return undefined;
     },
     REM_MEM_REG: async ({ payload }) => {
       const { mmapOffsetBytes: _, ...region } = decodeMemoryRegion(payload);
+      if (!this.#device) throw new RefusedError('no such memory region to remove');
       await this.#device.removeMemoryRegion(region);
       this.#regionCount -= 1;
       return undefined;
@@ -285,13 +356,15 @@ export class Session {
     SET_VRING_KICK: (message) => this.#startRing(message),
     SET_VRING_CALL: async ({ payload, fds }) => {
       const { index } = decodeVringFd(payload, fds.length);
-      await this.#vring('SET_VRING_CALL', index).setCall(fds.shift());
+      const vring = this.#vring('SET_VRING_CALL', index);
+      requireKind(this.#options.native, fds[0], 'eventfd');
+      await vring.setCall(fds.shift());
       return undefined;
     },
-    // Taken and closed: what breaks a ring is logged here, and writing to a
-    // descriptor of the front end's choosing could block.
+    // Taken and closed: what breaks a ring is logged here.
     SET_VRING_ERR: ({ payload, fds }) => {
       this.#vring('SET_VRING_ERR', decodeVringFd(payload, fds.length).index);
+      requireKind(this.#options.native, fds[0], 'eventfd');
       return undefined;
     },
     SET_VRING_ENABLE: async ({ payload }) => {
@@ -322,10 +395,7 @@ export class Session {
       decodeConfigRange(payload);
       return undefined;
     },
-    SET_BACKEND_REQ_FD: ({ fds }) => {
-      this.#openBackendChannel(take(fds, 0));
-      return undefined;
-    },
+    SET_BACKEND_REQ_FD: ({ fds }) => this.#openBackendChannel(fds),
     SET_STATUS: ({ payload }) => {
       const status = decodeU64(payload);
       if (status > 0xffn) throw new ProtocolError(`status 0x${status.toString(16)}, allowed: one byte`);
@@ -335,24 +405,41 @@ export class Session {
     GET_STATUS: () => encodeU64(this.#status),
   };
 
-  #openBackendChannel(fd: number): void {
-    let adopted: ReturnType<NativeAddon['adoptSocket']>;
+  /** The first memory that can be mapped takes the device. */
+  async #changeMemory(change: (device: NativeDevice) => Promise<void>): Promise<void> {
+    if (this.#device) return change(this.#device);
+    const { claim, openDevice } = this.#options;
+    await claim.reserve();
+    if (this.#end) return claim.release();
+    const device = openDevice((event) => this.#onDeviceEvent(event));
+    this.#device = device;
     try {
-      adopted = this.#options.native.adoptSocket(fd);
+      await change(device);
     } catch (error) {
-      throw new ProtocolError(`not a socket (${(error as Error).message})`);
+      this.#device = undefined;
+      await device.close();
+      claim.release();
+      throw error;
     }
-    if ('listener' in adopted) {
-      adopted.listener.close();
-      throw new ProtocolError('a listening socket');
-    }
-    this.#backendChannel?.close();
+    for (const vring of this.#vrings) await vring.attach(device);
+    claim.taken();
+  }
+
+  async #openBackendChannel(fds: OwnedFd[]): Promise<undefined> {
+    requireKind(this.#options.native, fds[0], 'unix-stream');
+    // Before the next is taken, or a front end could have us close any number at a time.
+    await this.#backendChannel?.close();
+    const adopted = this.#options.native.adoptSocket(take(fds, 0));
+    if ('listener' in adopted) throw new Error('a connected socket became a listener');
     this.#backendChannel = new BackendChannel(
       adopted.connection,
       () => (this.#protocolFeatures & ProtocolFeature.REPLY_ACK) !== 0n,
+      this.#discards.add,
       this.#options.onBackendChannelFailure,
     );
-    this.#announcer.setChannel(this.#backendChannel);
+    // Ended meanwhile: nobody else would close it.
+    if (this.#end) await this.#backendChannel.close();
+    else this.#announcer.setChannel(this.#backendChannel);
   }
 }
 

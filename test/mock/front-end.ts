@@ -65,8 +65,9 @@ export class ClosedError extends Error {}
 export class FrontEnd {
   readonly #socket: Socket;
 
-  constructor(socketPath: string) {
-    this.#socket = new mock.Socket(socketPath);
+  /** A path to connect to, or a connected descriptor, which becomes its own. */
+  constructor(socket: string | number) {
+    this.#socket = new mock.Socket(socket);
   }
 
   /** False when the service has closed. Throws when it takes no more in time. Descriptors stay the caller's. */

@@ -154,6 +154,11 @@ export interface Mock {
   /** One that blocks. */
   eventFd(): number;
   socketPair(): [number, number];
+  /**
+   * A socket with more to send than `listener`'s side takes: whoever closes it last waits for so many seconds, or
+   * until `listener` is closed.
+   */
+  lingeringSocket(seconds: number): { fd: number; listener: number };
   closeFd(fd: number): void;
 }
 

@@ -3,10 +3,12 @@
  * order, or started where it must not.
  */
 import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Blk, BlkGuest, SECTOR_BYTES } from '../mock/blk-guest.js';
+import { FrontEnd } from '../mock/front-end.js';
 import { Guest, PAGE_BYTES } from '../mock/guest.js';
 import { wire } from '../mock/mock.js';
 import { Service, type ServiceSettings } from '../mock/service.js';
@@ -125,6 +127,34 @@ describe('with an arena file', () => {
     });
     expect(second.request(0, { op: wire.OP_RESET }).status).toBe(wire.S_OK);
     expect((await running.admin.guest('web')).counters.pages).toBe(0);
+  });
+
+  test('whoever connects and does not take the device leaves the pages that were kept', async () => {
+    const random = Random.announced('probed');
+    const kept = { web: { reserve: '1MiB' }, disk: settings.guests.disk };
+    let running = await start({ guests: kept });
+    const guest = connect(new Guest(running.socket('web')));
+    guest.reset();
+    const pool = guest.createPool(true);
+    for (let index = 0; index < 100; index += 1)
+      expect(guest.put(1, { pool, oid: [7n, 0n, 0n], index }, pageOf(random)).status).toBe(wire.S_OK);
+    await running.kill();
+    running = await start({ guests: kept });
+    const path = running.socket('web');
+    await new Promise<void>((resolve) => {
+      const probe = createConnection(path, () => probe.end(resolve));
+    });
+    const asking = new FrontEnd(path);
+    asking.negotiate({ eventIdx: true });
+    asking.close();
+    await expect(Service.start({ ...settings, guests: kept, folder })).rejects.toThrow(
+      'no other process listens',
+    );
+    expect((await running.ctl('guest', 'show', 'web')).stdout).toMatch(/^state +orphaned$/m);
+    expect(await running.admin.guest('web')).toMatchObject({ connectionsTotal: 0, counters: { pages: 100 } });
+    // Who takes the device and leaves is its guest: its pages go, as its orphan_timeout says.
+    new Guest(path).close();
+    await expect.poll(async () => (await running.admin.guest('web')).counters.pages).toBe(0);
   });
 
   test('a second service on it is refused, and the first goes on', async () => {

@@ -108,7 +108,7 @@ struct Guest {
     device.emplace(store, guest, std::move(deviceOptions));
     std::vector<RegionSetup> regions;
     regions.push_back(ram.region());
-    CHECK(wait([&](auto done) { device->setMemoryTable(std::move(regions), done); }).error == "");
+    CHECK(wait([&](auto done) { device->setMemoryTable(Device::map(std::move(regions)), done); }).error == "");
     for (uint16_t i = 0; i < 3; ++i) {
       rings.emplace_back(ram, kBase + i * 0x2000, kRingSize);
       kicks[i] = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);  // readable at the start, as QEMU's are
@@ -495,13 +495,13 @@ TEST_CASE("the memory table is swapped while rings run") {
     std::vector<RegionSetup> regions;
     regions.push_back(guest.ram.region());
     Call swapped;
-    guest.device->setMemoryTable(std::move(regions), swapped.done());
+    guest.device->setMemoryTable(Device::map(std::move(regions)), swapped.done());
     CHECK(guest.request(1, makeRequest(VIRTIO_TMEM_OP_FLUSH, pool, 0)).status == VIRTIO_TMEM_S_OK);
     CHECK(swapped.wait().error == "");
   }
   // A region of its own comes and goes.
   GuestRam extra(1 << 16, 0x8000'0000);
-  CHECK(Guest::wait([&](auto done) { guest.device->addMemoryRegion(extra.region(), done); }).error == "");
+  CHECK(Guest::wait([&](auto done) { guest.device->addMemoryRegion(std::make_shared<MappedRegion>(extra.region()), done); }).error == "");
   CHECK(guest.request(1, makeRequest(VIRTIO_TMEM_OP_PUT, pool, 0), {}).status == VIRTIO_TMEM_S_BAD_REQUEST);
   const auto remove = [&](auto done) {
     guest.device->removeMemoryRegion(0x8000'0000, 1 << 16, 0x8000'0000 + GuestRam::kUserspaceOffset, done);
@@ -540,8 +540,9 @@ TEST_CASE("after close every call fails and closes what it was given") {
   guest.device->close([done] { done({}); });
   closed.wait();
   const int before = openDescriptors();
-  CHECK(Guest::wait([&](auto call) { guest.device->addMemoryRegion(guest.ram.region(), call); }).error ==
-        "the device is closed");
+  CHECK(Guest::wait([&](auto call) {
+          guest.device->addMemoryRegion(std::make_shared<MappedRegion>(guest.ram.region()), call);
+        }).error == "the device is closed");
   CHECK(Guest::wait([&](auto call) { guest.device->setKickFd(0, OwnedFd(dup(0)), call); }).error ==
         "the device is closed");
   CHECK(openDescriptors() == before);

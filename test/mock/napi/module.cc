@@ -1,5 +1,7 @@
 // tmemd_mock.node: the driver side and the wire header's numbers.
+#include <arpa/inet.h>
 #include <linux/virtio_tmem.h>
+#include <netinet/in.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -50,6 +52,32 @@ Napi::Value socketPair(const Napi::CallbackInfo& info) {
   return out;
 }
 
+Napi::Value lingeringSocket(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const int listener = checked(env, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+  const int small = 4096;
+  setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  auto* name = reinterpret_cast<sockaddr*>(&address);
+  checked(env, bind(listener, name, length), "bind");
+  checked(env, listen(listener, 1), "listen");
+  checked(env, getsockname(listener, name, &length), "getsockname");
+  const int fd = checked(env, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+  checked(env, connect(fd, name, length), "connect");
+  const linger lingering{1, info[0].As<Napi::Number>().Int32Value()};
+  checked(env, setsockopt(fd, SOL_SOCKET, SO_LINGER, &lingering, sizeof lingering), "SO_LINGER");
+  const char bytes[4096] = {};
+  while (send(fd, bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+  }
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("fd", fd);
+  out.Set("listener", listener);
+  return out;
+}
+
 void closeFd(const Napi::CallbackInfo& info) { ::close(info[0].As<Napi::Number>().Int32Value()); }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
@@ -64,6 +92,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("memfd", Napi::Function::New(env, memfd));
   exports.Set("eventFd", Napi::Function::New(env, eventFd));
   exports.Set("socketPair", Napi::Function::New(env, socketPair));
+  exports.Set("lingeringSocket", Napi::Function::New(env, lingeringSocket));
   exports.Set("closeFd", Napi::Function::New(env, closeFd));
   return exports;
 }

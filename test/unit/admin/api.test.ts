@@ -21,7 +21,7 @@ async function rig() {
       new Guest(each, {} as NativeAddon, store, pino({ level: 'silent' })),
     ]),
   );
-  const api = adminApi(store, guests, new Exposition(store, guests));
+  const api = adminApi(store, guests, new Exposition(store, guests, pino({ level: 'silent' })));
   const path = join(scratchFolder(), 'admin.sock');
   await api.listenUnix(path);
   const client = new AdminClient(path);
@@ -94,6 +94,11 @@ test('dropping a guest drops its pools', async () => {
   const { store, client } = await rig();
   await client.drop('web', false);
   expect(store.droppedTimes).toBe(1);
+});
+
+test('a guest that nobody is connected to can be disconnected', async () => {
+  const { client } = await rig();
+  expect(await client.disconnect('web', false)).toMatchObject({ name: 'web', state: 'absent' });
 });
 
 test('the check says whether the invariants hold, and what does not', async () => {

@@ -109,7 +109,8 @@ describe('tmemd serve', () => {
       level: 'warn',
       guest: 'a',
       peerPid: process.pid,
-      error: 'SET_VRING_NUM: ring size 3, allowed: powers of two up to 1024',
+      error:
+        'SET_VRING_NUM: ring size 3, allowed: powers of two from 2 to 32768 (a request is two descriptors at least)',
     });
   });
 
@@ -149,7 +150,7 @@ describe('tmemd ctl', () => {
     const ctl = (...args: string[]) => tmemd(['ctl', '--admin-socket', join(folder, 'admin.sock'), ...args]);
     const json = async (...args: string[]) => JSON.parse((await ctl('--json', ...args)).stdout);
 
-    await new FrontEnd(join(folder, 'web.sock')).negotiate();
+    const frontEnd = await new FrontEnd(join(folder, 'web.sock')).take();
     expect(await json('guest', 'list')).toEqual([
       expect.objectContaining({ name: 'web', state: 'connected' }),
     ]);
@@ -162,6 +163,8 @@ describe('tmemd ctl', () => {
     expect(await json('pool', 'list', 'web')).toEqual([]);
     expect((await ctl('store')).stdout).toMatch(/^capacity +64MiB$/m);
     expect(await json('guest', 'drain', 'web')).toMatchObject({ targetPages: 0 });
+    expect(await json('guest', 'disconnect', 'web')).toMatchObject({ state: 'absent' });
+    await frontEnd.closed();
     expect(await ctl('check')).toEqual({ status: 0, stdout: 'invariants hold', stderr: '' });
 
     const unknown = await ctl('guest', 'show', 'nobody');

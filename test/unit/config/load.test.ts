@@ -47,6 +47,7 @@ describe('the configuration', () => {
           requestQueueCount: 4,
           maxPools: 64,
           orphanTimeoutMs: 0,
+          silenceTimeoutMs: 10_000,
           maxPagesPerRequest: 64,
         },
       ],
@@ -78,6 +79,7 @@ describe('the configuration', () => {
       numa_node = 1
       max_pools = 8
       orphan_timeout = "30s"
+      silence_timeout = "1m"
       max_pages_per_request = 16
     `);
     expect(config).toEqual({
@@ -101,6 +103,7 @@ describe('the configuration', () => {
           numaNode: 1,
           maxPools: 8,
           orphanTimeoutMs: 30_000,
+          silenceTimeoutMs: 60_000,
           maxPagesPerRequest: 16,
         },
       ],

@@ -137,7 +137,7 @@ describe('a running service', () => {
   test('refuses a second front end on a socket in use', async () => {
     const folder = scratchFolder();
     const daemon = await start(folder, ['a.sock']);
-    const first = await new FrontEnd(join(folder, 'a.sock')).negotiate();
+    const first = await new FrontEnd(join(folder, 'a.sock')).take();
     await new FrontEnd(join(folder, 'a.sock')).closed();
     expect((await first.ask(36)).readBigUInt64LE()).toBe(32n);
     await daemon.stop();

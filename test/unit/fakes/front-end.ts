@@ -2,20 +2,28 @@
  * The front end's side of the protocol, written from its specification and not
  * from our codecs, and a connection in memory to speak it over.
  */
-import type { FdConnection, ReceivedBytes } from '../../../src/native/addon.js';
+import type { DescriptorKind, FdConnection, ReceivedBytes } from '../../../src/native/addon.js';
 
 /** What is open, who owns it: every descriptor must end up closed or given away exactly once. */
 export class FdLedger {
   #next = 100;
   readonly released = new Map<number, number>();
+  readonly #kinds = new Map<number, DescriptorKind>();
 
   /** A descriptor on its way to the service. */
-  open(): number {
+  open(kind: DescriptorKind = 'eventfd'): number {
     const fd = this.#next;
     this.#next += 1;
     this.released.set(fd, 0);
+    this.#kinds.set(fd, kind);
     return fd;
   }
+
+  readonly kindOf = (fd: number): DescriptorKind => this.#kinds.get(fd) ?? 'other';
+
+  readonly closeAll = async (fds: number[]): Promise<void> => {
+    for (const fd of fds) this.release(fd);
+  };
 
   readonly release = (fd: number): void => {
     this.released.set(fd, (this.released.get(fd) ?? 0) + 1);
@@ -35,6 +43,10 @@ export class FakeConnection implements FdConnection {
   readonly peer = { pid: 4242, uid: 0, gid: 0 };
   readonly written: Buffer[] = [];
   closed = false;
+  /** What its closing waits for. */
+  closing: Promise<void> = Promise.resolve();
+  /** Called by a test: the process at the other end is gone. */
+  processEnds = () => {};
   #incoming: { bytes: Buffer; fds: number[] }[] = [];
   #ended = false;
   #pending:
@@ -129,10 +141,17 @@ export class FakeConnection implements FdConnection {
     }
   }
 
-  close(): void {
+  watchPeer(onGone: () => void): boolean {
+    this.processEnds = onGone;
+    return true;
+  }
+
+  async close(): Promise<void> {
     this.closed = true;
+    this.processEnds = () => {};
     this.#discard();
     this.#pump();
+    await this.closing;
   }
 }
 

@@ -40,6 +40,8 @@ export class FakeDevice implements NativeDevice {
   readonly onEvent: (event: DeviceEvent) => void;
   /** Rejects the next call with this. */
   refuseNext: Error | undefined;
+  /** What mapping memory waits for. */
+  mapping: Promise<void> | undefined;
   lastAvailableIndex = 77;
   closedTimes = 0;
   totals = zeroDeviceCounters();
@@ -57,12 +59,14 @@ export class FakeDevice implements NativeDevice {
     if (refusal) throw refusal;
   }
 
-  setMemoryTable = (regions: MemoryRegion[]) =>
-    this.#record(
+  async setMemoryTable(regions: MemoryRegion[]): Promise<void> {
+    await this.#record(
       'setMemoryTable',
       [regions],
       regions.map(({ fd }) => fd),
     );
+    await this.mapping;
+  }
   addMemoryRegion = (region: MemoryRegion) => this.#record('addMemoryRegion', [region], [region.fd]);
   removeMemoryRegion = (region: object) => this.#record('removeMemoryRegion', [region]);
   startVring = (setup: VringSetup) => this.#record('startVring', [setup], [setup.kickFd, setup.callFd]);

@@ -1,11 +1,11 @@
 /** A real service: in this process on the real addon, or as a process of its own. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { onTestFinished } from 'vitest';
 import { type FdConnection, native } from '../../../src/native/addon.js';
-import { message, u64 } from './front-end.js';
+import { message, NEED_REPLY, u32, u64 } from './front-end.js';
 
 export const main = new URL('../../../dist/src/cli/main.js', import.meta.url).pathname;
 
@@ -86,6 +86,20 @@ export class FrontEnd {
     await this.send(16, u64(await this.ask(15).then((payload) => payload.readBigUInt64LE())));
     await this.send(3);
     await this.send(2, u64(await this.ask(1).then((payload) => payload.readBigUInt64LE())));
+    return this;
+  }
+
+  /** Negotiates, and takes the device with a page of memory. */
+  async take(): Promise<this> {
+    await this.negotiate();
+    const path = join(scratchFolder(), 'memory');
+    writeFileSync(path, Buffer.alloc(4096));
+    const memory = openSync(path, 'r+');
+    const table = message(5, Buffer.concat([u32(1, 0), u64(0, 4096, 0, 0)]), NEED_REPLY);
+    await this.connection.write(table, [memory]);
+    closeSync(memory);
+    const answer = await this.connection.read(12 + 8);
+    if (answer.bytes.readBigUInt64LE(12) !== 0n) throw new Error('the memory was refused');
     return this;
   }
 

@@ -1,105 +1,9 @@
 /** A guest over its sessions' lives, with a fake store and devices, and clocks that are told the time. */
-import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { GuestConfig } from '../../../src/config/config.js';
-import { Guest } from '../../../src/guest/guest.js';
 import { STOPPED_WARNING_MS } from '../../../src/guest/pools-keeper.js';
-import type {
-  DeviceOptions,
-  FdConnection,
-  FdListener,
-  NativeAddon,
-  NativeStore,
-} from '../../../src/native/addon.js';
 import { SETTLE_MS } from '../../../src/vhost-user/config-announcer.js';
-import { OFFERED_FEATURES, OFFERED_PROTOCOL_FEATURES } from '../../../src/vhost-user/requests.js';
-import { codedError, FakeConnection, FdLedger, message, NEED_REPLY, u32, u64 } from '../fakes/front-end.js';
-import { FakeDevice, FakeStore } from '../fakes/native.js';
-
-class FakeListener implements FdListener {
-  #queue: FdConnection[] = [];
-  #pending: { resolve: (c: FdConnection) => void; reject: (e: Error) => void } | undefined;
-
-  connect(): FakeConnection {
-    const connection = new FakeConnection();
-    if (this.#pending) this.#pending.resolve(connection);
-    else this.#queue.push(connection);
-    this.#pending = undefined;
-    return connection;
-  }
-  accept(): Promise<FdConnection> {
-    const queued = this.#queue.shift();
-    if (queued) return Promise.resolve(queued);
-    return new Promise((resolve, reject) => {
-      this.#pending = { resolve, reject };
-    });
-  }
-  fail(code: string): void {
-    this.#pending?.reject(codedError(code));
-  }
-  close(): void {
-    this.fail('TMEMD_CLOSED');
-  }
-}
-
-const config: GuestConfig = {
-  name: 'web',
-  endpoint: { path: '/s/web.sock', mode: 0o600 },
-  weight: 100,
-  capPages: 0,
-  reservePages: 10,
-  limitPages: 0,
-  frozen: false,
-  requestQueueCount: 1,
-  maxPools: 64,
-  orphanTimeoutMs: 0,
-  maxPagesPerRequest: 64,
-};
-
-function rig(overrides: Partial<GuestConfig> = {}) {
-  const store = new FakeStore();
-  const ledger = new FdLedger();
-  const devices: FakeDevice[] = [];
-  const backend = new FakeConnection();
-  const log: Record<string, unknown>[] = [];
-  const native = {
-    Device: class extends FakeDevice {
-      constructor(_store: NativeStore, _guest: number, options: DeviceOptions) {
-        super(ledger, options.onEvent);
-        devices.push(this);
-      }
-    },
-    closeFd: ledger.release,
-    adoptSocket: (fd: number) => {
-      ledger.release(fd);
-      return { connection: backend };
-    },
-  } as unknown as NativeAddon;
-  const logger = pino(
-    { level: 'debug', base: null },
-    { write: (line: string) => log.push(JSON.parse(line)) },
-  );
-  const guest = new Guest({ ...config, ...overrides }, native, store, logger);
-  const listener = new FakeListener();
-  const served = guest.serve({ listener });
-  return { store, ledger, devices, backend, log, guest, listener, served };
-}
-
-function logged(log: Record<string, unknown>[], text: string) {
-  return log.filter(({ msg }) => msg === text);
-}
-
-function negotiate(connection: FakeConnection): void {
-  connection.send(message(16, u64(OFFERED_PROTOCOL_FEATURES)));
-  connection.send(message(3));
-  connection.send(message(2, u64(OFFERED_FEATURES)));
-}
-
-function startRing(connection: FakeConnection): void {
-  connection.send(message(8, u32(0, 64)));
-  connection.send(message(9, Buffer.concat([u32(0, 0), u64(0, 0, 0, 0)])));
-  connection.send(message(12, u64(0x100)));
-}
+import { FakeConnection, message, NEED_REPLY, u32, u64 } from '../fakes/front-end.js';
+import { connected, giveMemory, logged, negotiate, rig, startRing, turns } from '../fakes/guest.js';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -107,16 +11,6 @@ beforeEach(() => {
 afterEach(() => {
   vi.useRealTimers();
 });
-
-async function connected({ listener }: ReturnType<typeof rig>): Promise<FakeConnection> {
-  const connection = listener.connect();
-  negotiate(connection);
-  await connection.idle();
-  return connection;
-}
-
-/** Lets everything that waits for nothing but its turn run. */
-const turns = () => vi.advanceTimersByTimeAsync(0);
 
 describe('a guest', () => {
   test('is added to the store with its settings', () => {
@@ -170,8 +64,9 @@ describe('a guest', () => {
     await turns();
     first.end();
     await turns();
-    second.send(message(1));
-    await second.reply(0);
+    negotiate(second);
+    giveMemory(second, all.ledger);
+    await second.idle();
     expect(all.guest.status()).toMatchObject({ connectionsTotal: 2, connectionsRefusedTotal: 0 });
   });
 
@@ -218,7 +113,7 @@ describe('a guest', () => {
     expect(all.store.droppedTimes).toBe(0);
   });
 
-  test('serves a new front end only once the pools of the one before are gone', async () => {
+  test('gives its device to a new front end only once the pools of the one before are gone', async () => {
     const all = rig();
     let open = () => {};
     all.store.dropGate = new Promise((resolve) => {
@@ -227,11 +122,13 @@ describe('a guest', () => {
     (await connected(all)).end();
     await turns();
     const next = all.listener.connect();
-    next.send(message(1));
+    negotiate(next);
+    giveMemory(next, all.ledger);
     await vi.advanceTimersByTimeAsync(10_000);
-    expect(all.guest.status().connectionsTotal).toBe(1);
+    expect(all.devices).toHaveLength(1);
     open();
-    await next.reply(0);
+    await next.idle();
+    expect(all.devices).toHaveLength(2);
     expect(all.store.droppedTimes).toBe(1);
   });
 
@@ -285,7 +182,7 @@ describe('a guest', () => {
   test('tells the driver when its limit or target changed, and only then', async () => {
     const all = rig();
     const connection = await connected(all);
-    connection.send(message(21), [all.ledger.open()]);
+    connection.send(message(21), [all.ledger.open('unix-stream')]);
     startRing(connection);
     connection.send(message(18, u32(0, 1)));
     await connection.idle();

@@ -23,13 +23,17 @@ function rig(protocolFeatures = OFFERED_PROTOCOL_FEATURES) {
   let device: FakeDevice | undefined;
   const session = new Session({
     native: {
-      closeFd: ledger.release,
+      closeFds: ledger.closeAll,
+      descriptorKind: ledger.kindOf,
       adoptSocket: (fd) => {
         ledger.release(fd);
         return { connection: channel };
       },
     },
     connection,
+    claim: { reserve: async () => {}, taken: () => {}, release: () => {} },
+    onOwned: () => {},
+    onRefusal: () => {},
     openDevice: (onEvent) => {
       device = new FakeDevice(ledger, onEvent);
       return device;
@@ -58,8 +62,9 @@ function rig(protocolFeatures = OFFERED_PROTOCOL_FEATURES) {
     async connect() {
       await say(16, u64(protocolFeatures));
       await say(3);
-      await say(21, Buffer.alloc(0), [ledger.open()]);
+      await say(21, Buffer.alloc(0), [ledger.open('unix-stream')]);
       await say(2, u64(OFFERED_FEATURES));
+      await say(5, Buffer.concat([u32(1, 0), u64(0, 4096, 0, 0)]), [ledger.open()]);
     },
     async kick(index: number) {
       await say(8, u32(index, 64));

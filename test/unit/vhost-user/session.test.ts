@@ -1,6 +1,8 @@
 /** The protocol's state machine over a connection in memory and a fake device. */
 import { describe, expect, test } from 'vitest';
-import type { DeviceEvent } from '../../../src/native/addon.js';
+import type { DescriptorKind, DeviceEvent } from '../../../src/native/addon.js';
+import { RefusedError } from '../../../src/vhost-user/protocol-error.js';
+import type { Refusal } from '../../../src/vhost-user/refusal.js';
 import {
   Feature,
   MAX_MEMORY_REGIONS,
@@ -33,32 +35,50 @@ class Rig {
   readonly connection = new FakeConnection(this.ledger.release);
   readonly backend = new FakeConnection();
   readonly events: DeviceEvent[] = [];
+  readonly refusals: Refusal[] = [];
   readonly session: Session;
   readonly ended: Promise<SessionEnd>;
-  device!: FakeDevice;
-  adopted: { connection: FakeConnection } | { listener: { accept(): never; close(): void } } | Error = {
-    connection: this.backend,
-  };
+  #started = false;
+  device: FakeDevice | undefined;
+  /** What became of the guest's device, in order. */
+  readonly claims: string[] = [];
+  /** Somebody else has the device. */
+  heldByAnother = false;
+  /** Of descriptors sent, where it is not the right one. */
+  kind: DescriptorKind | undefined;
+  /** Of the first memory given. */
+  refuseFirst: Error | undefined;
 
   constructor() {
     this.session = new Session({
       native: {
-        closeFd: this.ledger.release,
+        closeFds: this.ledger.closeAll,
+        descriptorKind: this.ledger.kindOf,
         adoptSocket: (fd) => {
           this.ledger.release(fd);
-          if (this.adopted instanceof Error) throw this.adopted;
-          return this.adopted;
+          return { connection: this.backend };
         },
       },
       connection: this.connection,
+      claim: {
+        reserve: async () => {
+          this.claims.push('reserved');
+          if (this.heldByAnother) throw new RefusedError('the device is taken by process 7');
+        },
+        taken: () => this.claims.push('taken'),
+        release: () => this.claims.push('released'),
+      },
+      onOwned: () => this.claims.push('owned'),
       openDevice: (onEvent) => {
         this.device = new FakeDevice(this.ledger, onEvent);
+        this.device.refuseNext = this.refuseFirst;
         return this.device;
       },
       queueCount: QUEUE_COUNT,
       deviceFeatures: DEVICE_FEATURES,
       configSpace: () => CONFIG,
       onDeviceEvent: (event) => this.events.push(event),
+      onRefusal: (refusal) => this.refusals.push(refusal),
       onRingsChange: () => {},
       onBackendChannelFailure: () => {},
     });
@@ -66,7 +86,8 @@ class Rig {
   }
 
   send(name: RequestName, payload: Buffer = Buffer.alloc(0), fdCount = 0, flags = 0): void {
-    const fds = Array.from({ length: fdCount }, () => this.ledger.open());
+    const kind = this.kind ?? (name === 'SET_BACKEND_REQ_FD' ? 'unix-stream' : 'eventfd');
+    const fds = Array.from({ length: fdCount }, () => this.ledger.open(kind));
     this.connection.send(message(requestRules[name].number, payload, flags), fds);
   }
 
@@ -85,7 +106,20 @@ class Rig {
     return this;
   }
 
+  /** The first takes the device. */
+  giveMemory(): this {
+    this.send('SET_MEM_TABLE', valid.SET_MEM_TABLE.payload, 1);
+    return this;
+  }
+
+  get taken(): FakeDevice {
+    if (!this.device) throw new Error('no device was opened');
+    return this.device;
+  }
+
   startRing(index: number): this {
+    if (!this.#started) this.giveMemory();
+    this.#started = true;
     this.describeRing(index);
     this.send('SET_VRING_KICK', u64(index), 1);
     this.send('SET_VRING_CALL', u64(index), 1);
@@ -109,7 +143,7 @@ class Rig {
   expectClean(): void {
     expect(this.ledger.unbalanced()).toEqual([]);
     expect(this.connection.closed).toBe(true);
-    expect(this.device.closedTimes).toBe(1);
+    if (this.device) expect(this.device.closedTimes).toBe(1);
   }
 }
 
@@ -149,7 +183,7 @@ describe('every request', () => {
   test.each(rules.filter(({ name }) => name !== SET_OWNER_TWICE))(
     '$name is taken when in order',
     async (row) => {
-      const rig = new Rig().negotiate().describeRing(0);
+      const rig = new Rig().negotiate().giveMemory().describeRing(0);
       rig.send(row.name, row.payload, row.fds);
       await rig.settled();
       expect(rig.connection.written).toHaveLength(row.rule.replies ? 1 : 0);
@@ -162,7 +196,7 @@ describe('every request', () => {
   test.each(rules.filter(({ name, rule }) => name !== SET_OWNER_TWICE && !rule.replies))(
     '$name is acknowledged when asked',
     async (row) => {
-      const rig = new Rig().negotiate().describeRing(0);
+      const rig = new Rig().negotiate().giveMemory().describeRing(0);
       rig.send(row.name, row.payload, row.fds, NEED_REPLY);
       await rig.settled();
       expect(rig.connection.written).toEqual([message(row.rule.number, u64(0), 0x4)]);
@@ -298,7 +332,13 @@ describe('a payload that contradicts itself ends the connection', () => {
     ],
     ['SET_VRING_NUM', 'size 0', u32(0, 0), 0, /ring size 0/],
     ['SET_VRING_NUM', 'a size not a power of two', u32(0, 3), 0, /ring size 3/],
-    ['SET_VRING_NUM', 'a size beyond the bound', u32(0, 2048), 0, /ring size 2048/],
+    [
+      'SET_VRING_NUM',
+      'a size beyond the bound',
+      u32(0, 65536),
+      0,
+      /ring size 65536, allowed: powers of two from 2 to 32768/,
+    ],
     ['SET_VRING_BASE', 'a base beyond 16 bits', u32(0, 0x10000), 0, /ring base 65536/],
     ['SET_VRING_NUM', 'a ring index beyond 8 bits', u32(0x100, 1), 0, /ring 256/],
     ['SET_VRING_ADDR', 'dirty logging', Buffer.concat([u32(0, 1), u64(0, 0, 0, 0)]), 0, /ring flags 0x1/],
@@ -361,21 +401,19 @@ describe('a payload that contradicts itself ends the connection', () => {
   test('a ring of a driver that did not acknowledge VERSION_1', async () => {
     const rig = new Rig().negotiate();
     rig.send('SET_FEATURES', u64(Feature.PROTOCOL_FEATURES));
-    rig.describeRing(0).send('SET_VRING_KICK', u64(0), 1);
+    rig.giveMemory().describeRing(0).send('SET_VRING_KICK', u64(0), 1);
     await rig.expectMisbehaved(/VERSION_1/);
   });
 
   test.each([
-    [
-      'a listening socket',
-      { listener: { accept: () => expect.fail(), close: () => {} } },
-      /a listening socket/,
-    ],
-    ['no socket', new Error('ENOTSOCK'), /not a socket \(ENOTSOCK\)/],
-  ])('SET_BACKEND_REQ_FD with %s', async (_, adopted, pattern) => {
-    const rig = new Rig().negotiate();
-    rig.adopted = adopted;
-    rig.send('SET_BACKEND_REQ_FD', Buffer.alloc(0), 1);
+    ['SET_VRING_KICK', /SET_VRING_KICK: its descriptor is no eventfd/],
+    ['SET_VRING_CALL', /SET_VRING_CALL: its descriptor is no eventfd/],
+    ['SET_VRING_ERR', /SET_VRING_ERR: its descriptor is no eventfd/],
+    ['SET_BACKEND_REQ_FD', /SET_BACKEND_REQ_FD: its descriptor is no connected UNIX stream socket/],
+  ] as [RequestName, RegExp][])('%s with a descriptor of another kind', async (name, pattern) => {
+    const rig = new Rig().negotiate().giveMemory().describeRing(0);
+    rig.kind = 'other';
+    rig.send(name, valid[name].payload, 1);
     await rig.expectMisbehaved(pattern);
   });
 });
@@ -397,7 +435,12 @@ describe('a session', () => {
     }
     rig.send('SET_FEATURES', u64(OFFERED_FEATURES), 0, NEED_REPLY);
     rig.send('ADD_MEM_REG', u64(0, 0, 4096, 0x7000, 0), 1, NEED_REPLY);
-    rig.startRing(0).startRing(1);
+    for (const index of [0, 1]) {
+      rig.describeRing(index);
+      rig.send('SET_VRING_KICK', u64(index), 1);
+      rig.send('SET_VRING_CALL', u64(index), 1);
+      rig.send('SET_VRING_ENABLE', u32(index, 1));
+    }
     rig.send('SET_STATUS', u64(7));
     rig.send('GET_STATUS');
     await rig.settled();
@@ -412,12 +455,12 @@ describe('a session', () => {
       [37, u64(0)],
       [40, u64(7)],
     ]);
-    expect(rig.device.names()).toEqual([
+    expect(rig.taken.names()).toEqual([
       'addMemoryRegion',
       ...['startVring', 'setCallFd', 'enableVring'],
       ...['startVring', 'setCallFd', 'enableVring'],
     ]);
-    expect(rig.device.calls[1]?.[1]).toEqual({
+    expect(rig.taken.calls[1]?.[1]).toEqual({
       queueIndex: 0,
       size: 256,
       descriptorAddress: 0x1000n,
@@ -443,11 +486,52 @@ describe('a session', () => {
     rig.expectClean();
   });
 
+  test('opens no device before it is given memory', async () => {
+    const rig = new Rig().negotiate().describeRing(0);
+    rig.send('SET_VRING_CALL', u64(0), 1);
+    rig.send('SET_VRING_ENABLE', u32(0, 1));
+    rig.send('SET_MEM_TABLE', u32(0, 0));
+    await rig.settled();
+    expect([rig.device, rig.claims]).toEqual([undefined, ['owned']]);
+    rig.giveMemory();
+    await rig.settled();
+    expect(rig.claims).toEqual(['owned', 'reserved', 'taken']);
+    rig.session.close();
+    await rig.ended;
+    rig.expectClean();
+  });
+
+  test('starts no ring without memory, and says what to do', async () => {
+    const rig = new Rig().negotiate().describeRing(0);
+    rig.send('SET_VRING_KICK', u64(0), 1);
+    await rig.expectMisbehaved(/SET_VRING_KICK: .*share=on/);
+  });
+
+  test('gives the device back when its first memory is refused', async () => {
+    const rig = new Rig().negotiate();
+    rig.refuseFirst = codedError('TMEMD_FRONT_END');
+    rig.send('ADD_MEM_REG', valid.ADD_MEM_REG.payload, 1, NEED_REPLY);
+    expect(await rig.connection.reply(0)).toEqual(message(37, u64(1), 0x4));
+    expect(rig.claims).toEqual(['owned', 'reserved', 'released']);
+    expect(rig.taken.closedTimes).toBe(1);
+  });
+
+  test('is refused the device that another has, whose memory is never mapped', async () => {
+    const rig = new Rig().negotiate();
+    rig.heldByAnother = true;
+    rig.send('SET_MEM_TABLE', valid.SET_MEM_TABLE.payload, 1, NEED_REPLY);
+    expect(await rig.connection.reply(0)).toEqual(message(5, u64(1), 0x4));
+    expect(rig.device).toBeUndefined();
+    rig.session.close('closed by the administrator');
+    expect(await rig.ended).toEqual({ reason: 'closed by the administrator' });
+    rig.expectClean();
+  });
+
   test.each(['RESET_DEVICE', 'RESET_OWNER', 'SET_STATUS'] as const)('%s stops every ring', async (name) => {
     const rig = new Rig().negotiate().startRing(0).startRing(2);
     rig.send(name, name === 'SET_STATUS' ? u64(0) : Buffer.alloc(0));
     await rig.settled();
-    expect(rig.device.calls.filter(([call]) => call === 'stopVring')).toEqual([
+    expect(rig.taken.calls.filter(([call]) => call === 'stopVring')).toEqual([
       ['stopVring', 0],
       ['stopVring', 2],
     ]);
@@ -458,9 +542,9 @@ describe('a session', () => {
     const rig = new Rig();
     rig.send('SET_OWNER');
     rig.send('SET_FEATURES', u64(Feature.VERSION_1));
-    rig.describeRing(1).send('SET_VRING_KICK', u64(0x101));
+    rig.giveMemory().describeRing(1).send('SET_VRING_KICK', u64(0x101));
     await rig.settled();
-    expect(rig.device.calls).toEqual([
+    expect(rig.taken.calls.slice(1)).toEqual([
       ['startVring', expect.not.objectContaining({ kickFd: expect.anything() })],
       ['enableVring', 1, true],
     ]);
@@ -469,9 +553,9 @@ describe('a session', () => {
   test('enables a ring that was enabled before it started', async () => {
     const rig = new Rig().negotiate().describeRing(0);
     rig.send('SET_VRING_ENABLE', u32(0, 1));
-    rig.send('SET_VRING_KICK', u64(0), 1);
+    rig.giveMemory().send('SET_VRING_KICK', u64(0), 1);
     await rig.settled();
-    expect(rig.device.calls).toEqual([
+    expect(rig.taken.calls.slice(1)).toEqual([
       ['enableVring', 0, true],
       ['startVring', expect.anything()],
     ]);
@@ -482,7 +566,7 @@ describe('a session', () => {
     rig.send('SET_VRING_KICK', u64(0), 1);
     rig.send('SET_VRING_CALL', u64(0x100));
     await rig.settled();
-    expect(rig.device.calls.slice(-2)).toEqual([
+    expect(rig.taken.calls.slice(-2)).toEqual([
       ['setKickFd', 0, expect.any(Number)],
       ['setCallFd', 0, undefined],
     ]);
@@ -492,18 +576,26 @@ describe('a session', () => {
   });
 
   test('answers with a refusal, and goes on, when the device cannot do what was asked', async () => {
-    const rig = new Rig().negotiate();
+    const rig = new Rig().negotiate().giveMemory();
     await rig.settled();
-    rig.device.refuseNext = codedError('TMEMD_FRONT_END');
+    rig.taken.refuseNext = codedError('TMEMD_FRONT_END');
     rig.send('ADD_MEM_REG', valid.ADD_MEM_REG.payload, 1, NEED_REPLY);
     expect(await rig.connection.reply(0)).toEqual(message(37, u64(1), 0x4));
     await rig.settled();
+    expect(rig.refusals).toEqual([
+      {
+        request: 'ADD_MEM_REG',
+        kind: 'memory',
+        error: 'TMEMD_FRONT_END',
+        cure: expect.stringContaining('share=on'),
+      },
+    ]);
   });
 
   test('ends when the device cannot do what was asked and no answer was wanted', async () => {
-    const rig = new Rig().negotiate();
+    const rig = new Rig().negotiate().giveMemory();
     await rig.settled();
-    rig.device.refuseNext = codedError('TMEMD_FRONT_END');
+    rig.taken.refuseNext = codedError('TMEMD_FRONT_END');
     rig.send('ADD_MEM_REG', valid.ADD_MEM_REG.payload, 1);
     await rig.expectMisbehaved(/ADD_MEM_REG: TMEMD_FRONT_END/);
   });
@@ -529,7 +621,7 @@ describe('a session', () => {
     const rig = new Rig().negotiate();
     rig.send('SET_MEM_TABLE', Buffer.concat([u32(2, 0), ...regions.map(region)]), 2);
     await rig.settled();
-    expect(rig.device.calls).toEqual([
+    expect(rig.taken.calls).toEqual([
       ['setMemoryTable', regions.map((each) => ({ ...each, fd: expect.any(Number) }))],
     ]);
   });
@@ -545,14 +637,15 @@ describe('a session', () => {
   test('ends when the guest memory is gone', async () => {
     const rig = new Rig().negotiate().startRing(0);
     await rig.settled();
-    rig.device.onEvent({ type: 'memory-lost', reason: 'truncated' });
+    rig.taken.onEvent({ type: 'memory-lost', reason: 'truncated' });
     expect(await rig.ended).toEqual({ reason: 'guest memory lost', error: 'truncated' });
     rig.expectClean();
   });
 
   test('passes on what the device reports and outlives a broken queue', async () => {
-    const rig = new Rig().negotiate();
-    rig.device.onEvent({ type: 'queue-broken', queueIndex: 1, reason: 'loop' });
+    const rig = new Rig().negotiate().giveMemory();
+    await rig.settled();
+    rig.taken.onEvent({ type: 'queue-broken', queueIndex: 1, reason: 'loop' });
     await rig.settled();
     expect(rig.events).toEqual([{ type: 'queue-broken', queueIndex: 1, reason: 'loop' }]);
   });
