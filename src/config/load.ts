@@ -74,11 +74,23 @@ function readToml(path: string): unknown {
     throw new ConfigError(`--config: ${JSON.stringify(path)} cannot be read (${code}); allowed: a TOML file`);
   }
   try {
-    return parse(source);
+    const raw = parse(source);
+    refuseProto(raw, `${path}: `);
+    return raw;
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     const problem = error.message.split('\n', 1)[0]?.replace(/^Invalid TOML document: /, '');
     throw new ConfigError(`${path}:${error.line}:${error.column}: not valid TOML: ${problem}`);
+  }
+}
+
+/** A key of this name is passed over by who checks the rest, and a guest would be missing without a word. */
+function refuseProto(at: unknown, prefix: string, keys: string[] = []): void {
+  if (typeof at !== 'object' || at === null) return;
+  for (const [key, value] of Object.entries(at)) {
+    const path = [...keys, key];
+    if (key === '__proto__') throw new ConfigError(`${prefix}${path.join('.')}: not allowed as a name`);
+    refuseProto(value, prefix, path);
   }
 }
 

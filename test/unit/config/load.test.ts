@@ -110,6 +110,16 @@ describe('the configuration', () => {
     });
   });
 
+  test('refuses __proto__ wherever it is a key, and passes over none', () => {
+    for (const text of [
+      '[guest.__proto__]\nsocket = "/s/p.sock"',
+      '[__proto__]\nmemory = "1G"',
+      guest('__proto__ = 1'),
+    ]) {
+      expect(() => load(text), text).toThrow(/__proto__: not allowed as a name/);
+    }
+  });
+
   test('lets flags win over the file and adds their guests', () => {
     const config = load('[store]\nmemory = "2GiB"\n[log]\nlevel = "warn"\n[guest.a]\nsocket = "/s/a.sock"', {
       memory: '64MiB',
