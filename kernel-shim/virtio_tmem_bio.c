@@ -16,8 +16,11 @@
  *	not present, or to be flushed	never written, or given up: zeros, and
  *					the host is not asked
  *	present				the host must have it. If it does not,
- *					the page is lost: an I/O error
+ *					the page is lost: an I/O error, until it
+ *					is written or given up
  * A write that fails leaves its pages present: reading them is an error, too.
+ *
+ * A disk is counted in /proc/diskstats as any other.
  */
 #include <linux/mm.h>
 
@@ -39,9 +42,11 @@ static int vtmem_queue_obstacle(struct vtmem_queue *q)
 {
 	if (q->state == VTMEM_QUEUE_DEAD)
 		return -ENODEV;
-	if (q->vq && virtqueue_is_broken(q->vq))
+	if (q->state != VTMEM_QUEUE_OPEN)
+		return -EAGAIN;
+	if (virtqueue_is_broken(q->vq))
 		return -EIO;
-	if (q->state != VTMEM_QUEUE_OPEN || list_empty(&q->free))
+	if (list_empty(&q->free))
 		return -EAGAIN;
 	return 0;
 }
@@ -245,9 +250,13 @@ void vtmem_disk_submit(struct vtmem_pool *pool, struct bio *bio)
 {
 	unsigned int nr_pages = bio->bi_iter.bi_size >> PAGE_SHIFT;
 	u64 page = bio->bi_iter.bi_sector / SECTORS_PER_PAGE;
+	unsigned long counted_from = 0;
 	u64 start = vtmem_clock_now();
 	int err = 0;
 
+	/* A flush has no pages, and nothing to do. */
+	if (nr_pages)
+		counted_from = bio_start_io_acct(bio);
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
 	case REQ_OP_WRITE:
@@ -272,5 +281,7 @@ void vtmem_disk_submit(struct vtmem_pool *pool, struct bio *bio)
 	trace_virtio_tmem_bio((__force unsigned int)bio_op(bio), page, nr_pages,
 			      vtmem_clock_ns_since(start), err);
 	bio->bi_status = errno_to_blk_status(err);
+	if (nr_pages)
+		bio_end_io_acct(bio, counted_from);
 	bio_endio(bio);
 }

@@ -5,11 +5,13 @@
  * probe	rings, RESET (a new session; the pools of an earlier life of this
  *		guest are gone), then the front ends
  * remove	pages come back first; then whoever still waits is told that the
- *		device is gone
+ *		device is gone. Who may touch something is gone before it:
+ *		front ends, then the workers of the queues, then the rings,
+ *		then what is remembered
  *
  * Waiting for them is in virtio_tmem_drain.c, sleep and shutdown in
- * virtio_tmem_power.c. frontswap takes one device at
- * most: two stores for one swap have no use.
+ * virtio_tmem_power.c. There is one device at most: two stores for one swap have
+ * no use, and front ends and debugfs know one.
  */
 #define CREATE_TRACE_POINTS
 #include "virtio_tmem_trace.h"
@@ -49,6 +51,9 @@ unsigned int vtmem_load_timeout_s;
 module_param_named(load_timeout_s, vtmem_load_timeout_s, uint, 0644);
 MODULE_PARM_DESC(load_timeout_s,
 		 "seconds after which a read of the swap device fails, which loses the page (default 0: never)");
+
+/* One for all front ends: set from probe to remove. */
+static atomic_t vtmem_is_bound = ATOMIC_INIT(0);
 
 static int vtmem_validate(struct virtio_device *vdev)
 {
@@ -163,6 +168,7 @@ static void vtmem_free(struct vtmem_device *dev)
 	kvfree(dev->queues);
 	free_percpu(dev->stats);
 	kfree(dev);
+	atomic_set(&vtmem_is_bound, 0);
 }
 
 /* Everything of a device that needs no device. */
@@ -170,13 +176,15 @@ static struct vtmem_device *vtmem_alloc(struct virtio_device *vdev)
 {
 	struct vtmem_device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
 
-	if (!dev)
+	if (!dev) {
+		atomic_set(&vtmem_is_bound, 0);
 		return NULL;
+	}
 	dev->vdev = vdev;
 	mutex_init(&dev->control_mutex);
 	INIT_LIST_HEAD(&dev->pools);
 	INIT_WORK(&dev->config_work, vtmem_config_work);
-	dev->pm_notifier.notifier_call = vtmem_pm_notify;
+	vtmem_power_init(dev);
 	dev->stats = alloc_percpu(struct vtmem_stats);
 	/* A guest that needs us may have no such piece of memory. */
 	dev->queues = kvcalloc(VTMEM_MAX_QUEUES, sizeof(*dev->queues),
@@ -190,10 +198,15 @@ static struct vtmem_device *vtmem_alloc(struct virtio_device *vdev)
 
 static int vtmem_probe(struct virtio_device *vdev)
 {
-	struct vtmem_device *dev = vtmem_alloc(vdev);
+	struct vtmem_device *dev;
 	unsigned int i;
 	int err;
 
+	if (atomic_cmpxchg(&vtmem_is_bound, 0, 1)) {
+		dev_err(&vdev->dev, "not used: a guest has one tmem device, and this one has it already\n");
+		return -EBUSY;
+	}
+	dev = vtmem_alloc(vdev);
 	if (!dev)
 		return -ENOMEM;
 	vdev->priv = dev;
@@ -220,14 +233,14 @@ static int vtmem_probe(struct virtio_device *vdev)
 		goto err_queues;
 	}
 	vtmem_open_request_queues(dev);
-	err = register_pm_notifier(&dev->pm_notifier);
+	err = vtmem_power_start(dev);
 	if (err)
 		goto err_queues;
 	err = vtmem_swapdev_wanted() ? -ENODEV : vtmem_frontswap_attach(dev);
 	if (err == -ENODEV)
 		err = vtmem_swapdev_attach(dev);
 	if (err)
-		goto err_notifier;
+		goto err_power;
 	vtmem_cleancache_attach(dev);
 	vtmem_debugfs_create(dev);
 
@@ -235,13 +248,14 @@ static int vtmem_probe(struct virtio_device *vdev)
 		 dev->nr_queues - 1, dev->reserve, dev->limit);
 	return 0;
 
-err_notifier:
-	unregister_pm_notifier(&dev->pm_notifier);
+err_power:
+	vtmem_power_stop(dev);
 err_queues:
 	vtmem_kill_queues(dev);
 	vtmem_close_queues(dev);
-	vdev->config->del_vqs(vdev);
+	vtmem_delete_rings(dev);
 	cancel_work_sync(&dev->config_work);
+	vtmem_pool_free_all(dev);
 	vtmem_admission_free(&dev->admission);
 	vtmem_reserve_free(&dev->spares);
 err_free:
@@ -254,9 +268,15 @@ static void vtmem_remove(struct virtio_device *vdev)
 	struct vtmem_device *dev = vdev->priv;
 
 	WRITE_ONCE(dev->removing, true);
+	/* Pairs with vtmem_pm_notify(). */
+	smp_mb();
 	cancel_work_sync(&dev->config_work);
-	vtmem_drain(dev);
-	unregister_pm_notifier(&dev->pm_notifier);
+	if (!vtmem_drain(dev)) {
+		/* The machine stops with pages out: nothing of it is freed. */
+		get_device(&vdev->dev);
+		return;
+	}
+	vtmem_power_stop(dev);
 
 	vtmem_kill_queues(dev);
 	vtmem_close_queues(dev);
@@ -268,7 +288,7 @@ static void vtmem_remove(struct virtio_device *vdev)
 	vtmem_admission_free(&dev->admission);
 
 	vtmem_debugfs_remove(dev);
-	vdev->config->del_vqs(vdev);
+	vtmem_delete_rings(dev);
 	cancel_work_sync(&dev->config_work);
 	vtmem_pool_free_all(dev);
 	vtmem_reserve_free(&dev->spares);
@@ -283,7 +303,6 @@ static struct virtio_device_id vtmem_id_table[] = {
 static struct virtio_driver vtmem_driver = {
 	.driver.name = KBUILD_MODNAME,
 	.driver.owner = THIS_MODULE,
-	VTMEM_SHUTDOWN,
 	.id_table = vtmem_id_table,
 	.validate = vtmem_validate,
 	.probe = vtmem_probe,

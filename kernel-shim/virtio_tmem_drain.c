@@ -15,12 +15,14 @@
  *	- nobody answers: the service is dead, or the device was torn out
  *	- the session is gone, and the pages with it
  *	- the machine stops. device_shutdown() needs the lock of a device that is
- *	  being removed, and the pages are of no use any more
- * Suspend needs that lock too, with all those frozen who could free memory, so
- * vtmem_pm_notify() refuses it.
+ *	  being removed, and the pages are of no use any more. Who needs one
+ *	  until then waits (virtio_tmem_power.c)
+ * Suspend needs that lock too, with all those frozen who could free memory. So
+ * vtmem_pm_notify() refuses it, and one that was let in before is called off.
  */
 #include <linux/kernel.h>
 #include <linux/sched.h>
+#include <linux/suspend.h>
 
 #include "vtmem.h"
 #include "vtmem_drain.h"
@@ -52,9 +54,9 @@ static void vtmem_puts_are_over(struct rcu_head *head)
 	complete_all(&dev->puts_over);
 }
 
-static bool vtmem_machine_stops(void)
+static bool vtmem_machine_stops(const struct vtmem_device *dev)
 {
-	return system_state > SYSTEM_RUNNING;
+	return READ_ONCE(dev->stopping) || system_state > SYSTEM_RUNNING;
 }
 
 /* Returns 0 while the pages can be had, or why they cannot. */
@@ -67,7 +69,7 @@ static int vtmem_ask_service(struct vtmem_device *dev)
 	do {
 		err = vtmem_session_pages(dev, true, &pages);
 	} while (err == -ETIMEDOUT && ++unanswered < UNANSWERED_MAX &&
-		 !vtmem_machine_stops());
+		 !vtmem_machine_stops(dev));
 	/* Any other answer is one. */
 	return err == -ETIMEDOUT || err == -EIO || err == -ESTALE ? err : 0;
 }
@@ -77,10 +79,13 @@ static int vtmem_ask_service(struct vtmem_device *dev)
  * @dev: a device whose @removing is set
  *
  * Context: may sleep, for as long as there are pages and the service lives.
+ * Return: false if somebody would, but the machine stops: nothing is taken from
+ *	   them then.
  */
-void vtmem_drain(struct vtmem_device *dev)
+bool vtmem_drain(struct vtmem_device *dev)
 {
 	unsigned int tick, warn_at_s = WARN_AFTER_S;
+	bool drained;
 	int err = 0;
 	u64 left;
 
@@ -89,10 +94,16 @@ void vtmem_drain(struct vtmem_device *dev)
 	call_srcu(&vtmem_srcu, &dev->last_puts, vtmem_puts_are_over);
 	wait_for_completion_timeout(&dev->puts_over, HZ / TICKS_PER_S);
 
-	for (tick = 0; !vtmem_is_drained(dev) && !vtmem_machine_stops(); tick++) {
+	for (tick = 0;; tick++) {
+		drained = vtmem_is_drained(dev);
+		if (drained || vtmem_machine_stops(dev))
+			break;
+		if (READ_ONCE(dev->sleeping))
+			pm_system_wakeup();
 		if (tick % TICKS_PER_S == 0) {
 			err = vtmem_ask_service(dev);
-			if (err)
+			/* Nor is a queue open when the machine stops. */
+			if (err && !vtmem_machine_stops(dev))
 				break;
 			vtmem_shrink_all(dev);
 		}
@@ -105,11 +116,14 @@ void vtmem_drain(struct vtmem_device *dev)
 		schedule_timeout_idle(HZ / TICKS_PER_S);
 	}
 	vtmem_shrink_stop(dev);
+	if (!drained && vtmem_machine_stops(dev))
+		return false;
 	left = vtmem_pool_present(dev, true);
 	if (err && left)
 		dev_err(&dev->vdev->dev,
 			"DATA LOSS: removed with %llu pages on the host (%d)\n",
 			left, err);
+	return true;
 }
 
 /**

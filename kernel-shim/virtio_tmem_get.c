@@ -65,10 +65,11 @@ static int vtmem_get_persistent_slot(struct vtmem_queue *q,
 		vtmem_queue_harvest(q);
 		if (q->state == VTMEM_QUEUE_DEAD)
 			return -ENODEV;
-		if (q->vq && virtqueue_is_broken(q->vq))
-			return -EIO;
-		if (q->state == VTMEM_QUEUE_OPEN)
+		if (q->state == VTMEM_QUEUE_OPEN) {
+			if (virtqueue_is_broken(q->vq))
+				return -EIO;
 			*req = vtmem_queue_slot(q, &q->free);
+		}
 		if (*req)
 			return 0;
 		spin_unlock_irqrestore(&q->lock, *flags);

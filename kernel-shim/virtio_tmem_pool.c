@@ -197,8 +197,10 @@ struct vtmem_pool *vtmem_pool_create(struct vtmem_device *dev, bool persistent)
 
 	mutex_lock(&dev->control_mutex);
 	err = vtmem_pool_open(pool);
-	if (!err)
+	if (!err) {
+		pool->seed = pool->id;
 		list_add_tail(&pool->link, &dev->pools);
+	}
 	mutex_unlock(&dev->control_mutex);
 	if (err) {
 		kfree(pool);
@@ -305,19 +307,25 @@ void vtmem_pool_destroy(struct vtmem_pool *pool)
 
 /**
  * vtmem_pool_recreate_all() - make every pool again, empty, in a new session
- * @dev: a device that was reset, without requests in its rings
+ * @dev:	a device that was reset, without requests in its rings
+ * @remembered:	a pool whose pages are asked for all the same, so that who needs
+ *		one is told that it is lost; or NULL
  *
  * Return: 0 or the first negative errno.
  */
-int vtmem_pool_recreate_all(struct vtmem_device *dev)
+int vtmem_pool_recreate_all(struct vtmem_device *dev,
+			    const struct vtmem_pool *remembered)
 {
 	struct vtmem_pool *pool;
 	int err = 0;
 
 	mutex_lock(&dev->control_mutex);
 	list_for_each_entry(pool, &dev->pools, link) {
-		vtmem_pool_forget(pool);
-		vtmem_pool_unhold(pool, atomic_long_read(&pool->nr_held));
+		if (pool != remembered) {
+			vtmem_pool_forget(pool);
+			vtmem_pool_unhold(pool,
+					  atomic_long_read(&pool->nr_held));
+		}
 		err = vtmem_pool_open(pool);
 		if (err)
 			break;
@@ -352,7 +360,7 @@ struct vtmem_queue *vtmem_pool_queue(struct vtmem_pool *pool, const u64 oid[3])
 {
 	struct vtmem_device *dev = pool->dev;
 	u32 hash = jhash2((const u32 *)oid, 3 * sizeof(u64) / sizeof(u32),
-			  pool->id);
+			  pool->seed);
 
 	return &dev->queues[1 + reciprocal_scale(hash, dev->nr_queues - 1)];
 }

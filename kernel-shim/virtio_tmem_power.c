@@ -2,15 +2,27 @@
 /*
  * virtio-tmem guest driver: when the machine sleeps or stops.
  *
- * freeze	S3: rings run empty, then go. Gets wait, puts are refused
- * restore	new rings, ATTACH: the pools are as they were
- * S4		refused while the host holds pages: the image would be written
- *		to the very swap whose pages are not there any more after boot
+ * freeze	rings run empty, then go. Gets wait, puts are refused
+ * restore	new rings, ATTACH: the pools are as they were. Only where the
+ *		host has lost the session there is a new one, see
+ *		vtmem_pool_recreate_all()
+ * S4		The memory image is made while the host still has the pages, and
+ *		what runs from it may find them gone. So it is refused while
+ *		frontswap has pages there, and while somebody has the disk open;
+ *		until it is over frontswap puts none, and nobody opens the disk.
+ *		A disk that nobody uses may come back empty, as after a reboot.
+ *		A failed hibernation loses nothing
  * both		refused while the device's removal waits for pages: it holds the
  *		device's lock, and those who could free memory would be frozen
- * shutdown	the device is reset, so that it leaves the next kernel's memory
- *		alone (kexec)
+ * stop		reboot, power-off, kexec: nothing is asked of the host any more,
+ *		and the device is reset, so that it leaves the next kernel's
+ *		memory alone. Who needs a page now waits for the end: there is no
+ *		failing here. It is learnt of by notifier, because whether the
+ *		bus breaks the rings first, without telling the driver, depends
+ *		on the kernel (6.16, and what was backported of it)
  */
+#include <linux/kernel.h>
+#include <linux/reboot.h>
 #include <linux/suspend.h>
 #include <linux/virtio_config.h>
 
@@ -19,73 +31,136 @@
 #include "vtmem_rings.h"
 #include "vtmem_swapdev.h"
 
-static int vtmem_pm_refuse_removing(struct vtmem_device *dev)
+/* Puts and opens that have not seen @refuse_puts yet are inside vtmem_srcu. */
+static void vtmem_refuse_puts(struct vtmem_device *dev)
 {
-	if (!READ_ONCE(dev->removing))
-		return NOTIFY_DONE;
-	dev_warn(&dev->vdev->dev, "no sleep while the device is being removed\n");
-	return notifier_from_errno(-EBUSY);
+	WRITE_ONCE(dev->refuse_puts, true);
+	synchronize_srcu(&vtmem_srcu);
 }
 
-/**
- * vtmem_pm_notify() - learn of sleep before it starts
- * @nb:		a device's pm_notifier
- * @event:	PM_*
- * @unused:	nothing
- *
- * Return: NOTIFY_DONE, or a refusal, see above.
- */
-int vtmem_pm_notify(struct notifier_block *nb, unsigned long event,
-		    void *unused)
+/* Is something on the host that has to be there after a hibernation? */
+static int vtmem_pm_in_use(struct vtmem_device *dev)
 {
-	struct vtmem_device *dev =
-		container_of(nb, struct vtmem_device, pm_notifier);
 	u64 pages;
 	int err;
 
-	switch (event) {
-	case PM_SUSPEND_PREPARE:
-		return vtmem_pm_refuse_removing(dev);
-	case PM_HIBERNATION_PREPARE:
-		if (READ_ONCE(dev->removing))
-			return vtmem_pm_refuse_removing(dev);
-		WRITE_ONCE(dev->refuse_puts, true);
-		/* Puts that did not see that yet are inside vtmem_srcu. */
-		synchronize_srcu(&vtmem_srcu);
-		err = vtmem_session_pages(dev, true, &pages);
-		if (err || pages) {
-			dev_warn(&dev->vdev->dev,
-				 "no hibernation while the host holds pages (%llu, %d): swapoff first\n",
-				 err ? 0 : pages, err);
-			WRITE_ONCE(dev->refuse_puts, false);
-			return notifier_from_errno(err ?: -EBUSY);
-		}
-		dev->hibernating = true;
-		break;
-	case PM_POST_HIBERNATION:
-		dev->hibernating = false;
-		WRITE_ONCE(dev->refuse_puts, false);
-		break;
+	if (dev->swapdev) {
+		if (!vtmem_swapdev_is_open(dev->swapdev))
+			return 0;
+		dev_warn(&dev->vdev->dev,
+			 "no hibernation while the swap device is open: swapoff first\n");
+		return -EBUSY;
 	}
-	return NOTIFY_DONE;
+	err = vtmem_session_pages(dev, true, &pages);
+	if (err || pages)
+		dev_warn(&dev->vdev->dev,
+			 "no hibernation while the host holds pages (%llu, %d): swapoff first\n",
+			 err ? 0 : pages, err);
+	return err ?: pages ? -EBUSY : 0;
 }
 
-/**
- * vtmem_shutdown() - leave the next kernel's memory alone
- * @vdev: the device
- */
-void vtmem_shutdown(struct virtio_device *vdev)
+static int vtmem_pm_prepare_hibernation(struct vtmem_device *dev)
 {
-	struct vtmem_device *dev = vdev->priv;
+	/* Twice for a disk: swapoff opens it, and need not fail for a refusal. */
+	int err = dev->swapdev ? vtmem_pm_in_use(dev) : 0;
+
+	if (err)
+		return err;
+	vtmem_refuse_puts(dev);
+	err = vtmem_pm_in_use(dev);
+	if (err)
+		WRITE_ONCE(dev->refuse_puts, false);
+	return err;
+}
+
+static int vtmem_pm_notify(struct notifier_block *nb, unsigned long event,
+			   void *unused)
+{
+	struct vtmem_device *dev =
+		container_of(nb, struct vtmem_device, pm_notifier);
+	int err = 0;
+
+	switch (event) {
+	case PM_SUSPEND_PREPARE:
+	case PM_HIBERNATION_PREPARE:
+		WRITE_ONCE(dev->sleeping, true);
+		/* Pairs with vtmem_remove(): one of the two sees the other. */
+		smp_mb();
+		if (READ_ONCE(dev->removing)) {
+			dev_warn(&dev->vdev->dev,
+				 "no sleep while the device is being removed\n");
+			err = -EBUSY;
+		} else if (event == PM_HIBERNATION_PREPARE) {
+			err = vtmem_pm_prepare_hibernation(dev);
+		}
+		if (err)
+			WRITE_ONCE(dev->sleeping, false);
+		break;
+	case PM_POST_HIBERNATION:
+		WRITE_ONCE(dev->refuse_puts, false);
+		fallthrough;
+	case PM_POST_SUSPEND:
+		WRITE_ONCE(dev->sleeping, false);
+		break;
+	}
+	return notifier_from_errno(err);
+}
+
+static int vtmem_reboot_notify(struct notifier_block *nb, unsigned long event,
+			       void *unused)
+{
+	struct vtmem_device *dev =
+		container_of(nb, struct vtmem_device, reboot_notifier);
 	unsigned int i;
 
-	/* Who needs a page now waits for the end: there is no failing here. */
+	WRITE_ONCE(dev->stopping, true);
 	for (i = 0; i < dev->nr_queues; i++) {
 		spin_lock_irq(&dev->queues[i].lock);
 		dev->queues[i].state = VTMEM_QUEUE_PAUSED;
 		spin_unlock_irq(&dev->queues[i].lock);
 	}
-	vdev->config->reset(vdev);
+	dev->vdev->config->reset(dev->vdev);
+	return NOTIFY_DONE;
+}
+
+/**
+ * vtmem_power_init() - prepare a device for vtmem_power_start()
+ * @dev: a new device
+ */
+void vtmem_power_init(struct vtmem_device *dev)
+{
+	dev->pm_notifier.notifier_call = vtmem_pm_notify;
+	dev->reboot_notifier.notifier_call = vtmem_reboot_notify;
+	/* After all others: they may still need memory. */
+	dev->reboot_notifier.priority = INT_MIN;
+}
+
+/**
+ * vtmem_power_start() - want to know when the machine sleeps or stops
+ * @dev: a device with open queues
+ *
+ * Return: 0 or a negative errno.
+ */
+int vtmem_power_start(struct vtmem_device *dev)
+{
+	int err = register_pm_notifier(&dev->pm_notifier);
+
+	if (err)
+		return err;
+	err = register_reboot_notifier(&dev->reboot_notifier);
+	if (err)
+		unregister_pm_notifier(&dev->pm_notifier);
+	return err;
+}
+
+/**
+ * vtmem_power_stop() - undo vtmem_power_start()
+ * @dev: a device
+ */
+void vtmem_power_stop(struct vtmem_device *dev)
+{
+	unregister_reboot_notifier(&dev->reboot_notifier);
+	unregister_pm_notifier(&dev->pm_notifier);
 }
 
 #ifdef CONFIG_PM_SLEEP
@@ -111,13 +186,38 @@ int vtmem_freeze(struct virtio_device *vdev)
 		}
 	}
 	vtmem_close_queues(dev);
-	vdev->config->del_vqs(vdev);
+	vtmem_delete_rings(dev);
 	return 0;
 
 err_resume:
 	while (i--)
 		vtmem_queue_open(&dev->queues[i]);
 	return err;
+}
+
+/*
+ * The session of before, or a new one in its place. A disk that somebody has open
+ * does not take what is gone for what was never written; one that nobody uses
+ * is as after a reboot.
+ */
+static int vtmem_session_go_on(struct vtmem_device *dev)
+{
+	struct vtmem_pool *used = vtmem_swapdev_used_pool(dev);
+	u64 lost = vtmem_pool_present(dev, true);
+	int err = vtmem_session_attach(dev);
+
+	if (err != -ESTALE)
+		return err;
+	if (lost && (used || !dev->swapdev))
+		dev_err(&dev->vdev->dev, "DATA LOSS: the host lost our session while we slept, and %llu pages\n",
+			lost);
+	else
+		dev_notice(&dev->vdev->dev, "the host has our session no more, nor the %llu pages of a disk that nobody uses\n",
+			   lost);
+	err = vtmem_session_reset(dev);
+	if (!err)
+		err = vtmem_pool_recreate_all(dev, used);
+	return err ?: vtmem_swapdev_populate(dev);
 }
 
 /**
@@ -135,29 +235,14 @@ int vtmem_restore(struct virtio_device *vdev)
 	err = vtmem_create_rings(dev);
 	if (!err && dev->nr_queues != nr_queues)
 		err = -ENXIO; /* objects would change queues */
-	if (err)
-		goto err_dead;
-	err = dev->hibernating ? -ESTALE : vtmem_session_attach(dev);
-	if (err == -ESTALE) {
-		if (!dev->hibernating)
-			dev_err(&vdev->dev, "the host lost our session while we slept, and its pages\n");
-		/* A disk that lost its pages must not read as never written. */
-		if (dev->swapdev && !dev->hibernating)
-			goto err_dead;
-		err = vtmem_session_reset(dev);
-		if (!err)
-			err = vtmem_pool_recreate_all(dev);
-		if (!err)
-			err = vtmem_swapdev_populate(dev);
+	if (!err)
+		err = vtmem_session_go_on(dev);
+	if (err) {
+		dev_err(&vdev->dev, "not back after suspend (%d)\n", err);
+		vtmem_kill_queues(dev);
+		return err;
 	}
-	if (err)
-		goto err_dead;
 	vtmem_open_request_queues(dev);
 	return 0;
-
-err_dead:
-	dev_err(&vdev->dev, "not back after suspend (%d)\n", err);
-	vtmem_kill_queues(dev);
-	return err;
 }
 #endif

@@ -71,6 +71,28 @@ void vtmem_close_queues(struct vtmem_device *dev)
 }
 
 /**
+ * vtmem_delete_rings() - free a device's rings
+ * @dev: a device whose queues are closed. Front ends notify of no ring: they are
+ *	 gone, or found the queues paused
+ *
+ * A queue's worker submits under the lock and notifies outside of it: it may
+ * be about to touch a ring that its queue has no more. Flushes that are
+ * remembered stay so.
+ *
+ * Context: may sleep.
+ */
+void vtmem_delete_rings(struct vtmem_device *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->nr_queues; i++) {
+		cancel_delayed_work_sync(&dev->queues[i].flush_work);
+		WARN_ON_ONCE(atomic_read(&dev->queues[i].kicking));
+	}
+	dev->vdev->config->del_vqs(dev->vdev);
+}
+
+/**
  * vtmem_kill_queues() - let nothing new in, for ever
  * @dev: a device
  */

@@ -88,11 +88,21 @@ static void vtmem_swapdev_free_disk(struct gendisk *disk)
 }
 #endif
 
+/* Refused while the machine hibernates, see virtio_tmem_power.c. */
 static int vtmem_swapdev_open(vtmem_opened_t *opened, vtmem_open_mode_t mode)
 {
 	struct vtmem_swapdev *swapdev = vtmem_opened_disk(opened)->private_data;
+	struct vtmem_pool *pool;
+	int srcu, err = -ENXIO;
 
-	return atomic_inc_unless_negative(&swapdev->nr_openers) ? 0 : -ENXIO;
+	srcu = srcu_read_lock(&vtmem_srcu);
+	pool = srcu_dereference(swapdev->pool, &vtmem_srcu);
+	if (pool && READ_ONCE(pool->dev->refuse_puts))
+		err = -EBUSY;
+	else if (atomic_inc_unless_negative(&swapdev->nr_openers))
+		err = 0;
+	srcu_read_unlock(&vtmem_srcu, srcu);
+	return err;
 }
 
 static void vtmem_swapdev_release(VTMEM_RELEASE_PARAMETERS)
@@ -130,20 +140,6 @@ static int vtmem_populate(struct vtmem_pool *pool, u64 nr_pages)
 		cond_resched();
 	}
 	return 0;
-}
-
-/**
- * vtmem_swapdev_populate() - begin again with an empty disk
- * @dev: a device whose pools were made anew
- *
- * Return: 0, also without a disk, or -ENOMEM.
- */
-int vtmem_swapdev_populate(struct vtmem_device *dev)
-{
-	struct vtmem_swapdev *swapdev = dev->swapdev;
-
-	return swapdev ? vtmem_populate(rcu_dereference_protected(swapdev->pool, true),
-					dev->reserve) : 0;
 }
 
 static struct vtmem_swapdev *vtmem_swapdev_alloc(struct vtmem_device *dev)
@@ -225,6 +221,43 @@ int vtmem_swapdev_attach(struct vtmem_device *dev)
 err_pool:
 	vtmem_pool_destroy(pool);
 	return err;
+}
+
+/**
+ * vtmem_swapdev_populate() - see to it that every page of a disk can be put
+ * @dev: a device whose pools were made anew
+ *
+ * Return: 0, also without a disk, or -ENOMEM.
+ */
+int vtmem_swapdev_populate(struct vtmem_device *dev)
+{
+	struct vtmem_swapdev *swapdev = dev->swapdev;
+
+	return swapdev ? vtmem_populate(rcu_dereference_protected(swapdev->pool, true),
+					dev->reserve) : 0;
+}
+
+/**
+ * vtmem_swapdev_used_pool() - the pages of which somebody would miss one
+ * @dev: a device whose disk nobody opens or closes at the moment
+ *
+ * Return: the disk's pool; NULL without a disk, or if it is not open.
+ */
+struct vtmem_pool *vtmem_swapdev_used_pool(struct vtmem_device *dev)
+{
+	struct vtmem_swapdev *swapdev = dev->swapdev;
+
+	return swapdev && vtmem_swapdev_is_open(swapdev) ?
+		rcu_dereference_protected(swapdev->pool, true) : NULL;
+}
+
+/**
+ * vtmem_swapdev_is_open() - has somebody a disk open?
+ * @swapdev: a disk
+ */
+bool vtmem_swapdev_is_open(struct vtmem_swapdev *swapdev)
+{
+	return atomic_read(&swapdev->nr_openers) > 0;
 }
 
 /**

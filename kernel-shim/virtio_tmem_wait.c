@@ -193,14 +193,17 @@ bool vtmem_abandon(struct vtmem_queue *q, struct vtmem_request *req)
 	return abandoned;
 }
 
-/* Notifies the device again. Returns false if its ring is broken. */
+/*
+ * Notifies the device again. Returns false if its ring is broken. That of a
+ * machine that stops may be, see virtio_tmem_power.c.
+ */
 static bool vtmem_rekick(struct vtmem_queue *q)
 {
 	struct virtqueue *vq = NULL;
 	bool broken = false;
 
 	spin_lock_irq(&q->lock);
-	if (q->vq) {
+	if (q->vq && q->state != VTMEM_QUEUE_PAUSED) {
 		broken = virtqueue_is_broken(q->vq);
 		if (!broken && q->state == VTMEM_QUEUE_OPEN) {
 			vq = q->vq;
@@ -226,7 +229,8 @@ static bool vtmem_rekick(struct vtmem_queue *q)
  */
 unsigned int vtmem_load_patience_s(struct vtmem_device *dev)
 {
-	return dev->swapdev ? READ_ONCE(vtmem_load_timeout_s) : 0;
+	return dev->swapdev && !READ_ONCE(dev->stopping) ?
+		READ_ONCE(vtmem_load_timeout_s) : 0;
 }
 
 /* How long @req may go unanswered, in seconds; 0: for ever. */

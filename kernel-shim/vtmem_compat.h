@@ -10,7 +10,6 @@
 #include <linux/virtio_config.h>
 
 #include "vtmem_device.h"
-#include "vtmem_power.h"
 
 /* Finds @nr rings; names and callbacks became one structure in 6.11. */
 static inline int vtmem_find_vqs(struct virtio_device *vdev, unsigned int nr,
@@ -37,17 +36,5 @@ static inline int vtmem_find_vqs(struct virtio_device *vdev, unsigned int nr,
 			       (const char **)names, NULL);
 #endif
 }
-
-/* Virtio drivers have a shutdown callback of their own from 6.16 on. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
-#define VTMEM_SHUTDOWN	.shutdown = vtmem_shutdown
-#else
-static inline void vtmem_driver_shutdown(struct device *device)
-{
-	vtmem_shutdown(dev_to_virtio(device));
-}
-
-#define VTMEM_SHUTDOWN	.driver.shutdown = vtmem_driver_shutdown
-#endif
 
 #endif /* _VTMEM_COMPAT_H */

@@ -43,8 +43,11 @@ struct vtmem_swapdev;
  * @removing:	nor from now on: pages come home, and the device goes
  * @last_puts:	notices when every put that did not see that is over
  * @puts_over:	it has
- * @hibernating: the image is being made or read
- * @pm_notifier: learns of hibernation before it starts
+ * @sleeping:	suspend or hibernation was let in, and is not over
+ * @stopping:	the machine stops: nothing is asked of the host any more, and who
+ *		needs a page waits for the end
+ * @pm_notifier: learns of sleep before it starts
+ * @reboot_notifier: learns of the end before it comes
  * @swapdev:	its disk, or NULL
  * @spares:	objects and chunks for puts
  * @admission:	which clean pages are put
@@ -70,8 +73,10 @@ struct vtmem_device {
 	bool removing;
 	struct rcu_head last_puts;
 	struct completion puts_over;
-	bool hibernating;
+	bool sleeping;
+	bool stopping;
 	struct notifier_block pm_notifier;
+	struct notifier_block reboot_notifier;
 
 	struct vtmem_swapdev *swapdev;
 

@@ -7,7 +7,7 @@
 
 struct vtmem_device;
 
-void vtmem_drain(struct vtmem_device *dev);
+bool vtmem_drain(struct vtmem_device *dev);
 void vtmem_drain_finish(struct vtmem_device *dev);
 
 #endif /* _VTMEM_DRAIN_H */

@@ -28,6 +28,7 @@ struct vtmem_key {
  * @link:	on its device's list
  * @dev:	its device
  * @id:		the host's name for it, valid for one session
+ * @seed:	of the objects' way to queues: stays when the pool is made again
  * @persistent:	false: the host may drop any page at any time
  * @inflight:	requests of this pool in some ring
  * @nr_present:	pages the host may have, as far as gets know
@@ -38,6 +39,7 @@ struct vtmem_pool {
 	struct list_head link;
 	struct vtmem_device *dev;
 	u32 id;
+	u32 seed;
 	bool persistent;
 	atomic_t inflight;
 	atomic_long_t nr_present;
@@ -51,7 +53,8 @@ u64 vtmem_pool_present(struct vtmem_device *dev, bool persistent);
 struct vtmem_pool *vtmem_pool_create(struct vtmem_device *dev,
 				     bool persistent);
 void vtmem_pool_destroy(struct vtmem_pool *pool);
-int vtmem_pool_recreate_all(struct vtmem_device *dev);
+int vtmem_pool_recreate_all(struct vtmem_device *dev,
+			    const struct vtmem_pool *remembered);
 void vtmem_pool_free_all(struct vtmem_device *dev);
 bool vtmem_pool_hold(struct vtmem_pool *pool, u64 limit);
 void vtmem_pool_unhold(struct vtmem_pool *pool, u32 nr_pages);

@@ -5,12 +5,12 @@
 #ifndef _VTMEM_POWER_H
 #define _VTMEM_POWER_H
 
-struct notifier_block;
 struct virtio_device;
+struct vtmem_device;
 
-int vtmem_pm_notify(struct notifier_block *nb, unsigned long event,
-		    void *unused);
-void vtmem_shutdown(struct virtio_device *vdev);
+void vtmem_power_init(struct vtmem_device *dev);
+int vtmem_power_start(struct vtmem_device *dev);
+void vtmem_power_stop(struct vtmem_device *dev);
 int vtmem_freeze(struct virtio_device *vdev);
 int vtmem_restore(struct virtio_device *vdev);
 

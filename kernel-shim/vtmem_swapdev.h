@@ -43,9 +43,11 @@ static inline void vtmem_disk_key(struct vtmem_key *key, u64 page)
 
 bool vtmem_swapdev_wanted(void);
 int vtmem_swapdev_attach(struct vtmem_device *dev);
+int vtmem_swapdev_populate(struct vtmem_device *dev);
+struct vtmem_pool *vtmem_swapdev_used_pool(struct vtmem_device *dev);
+bool vtmem_swapdev_is_open(struct vtmem_swapdev *swapdev);
 bool vtmem_swapdev_claim(struct vtmem_swapdev *swapdev);
 void vtmem_swapdev_detach(struct vtmem_device *dev);
-int vtmem_swapdev_populate(struct vtmem_device *dev);
 int vtmem_swapdev_init(void);
 void vtmem_swapdev_exit(void);
 

@@ -16,9 +16,14 @@ make_busybox() {
 make_module() {
   local folder=$1 kernel=$2
   cp -R "$driver"/*.[ch] "$driver/Kbuild" "$driver/include" "$folder/"
+  cp -R "$lab/stall" "$folder/"
   # A stock kernel brings the compiler its headers ask for.
   if [ -d "$kernel/tools" ]; then PATH=$kernel/tools:$PATH; fi
   LC_ALL=C make -C "$kernel/build" M="$folder" -j"$(nproc)" modules
+  if grep -qx CONFIG_KPROBES=y "$kernel/build/.config"; then
+    LC_ALL=C make -C "$kernel/build" M="$folder/stall" modules
+    mv "$folder/stall/stall.ko" "$folder/"
+  fi
   find "$folder" -mindepth 1 ! -name '*.ko' -delete 2>/dev/null || true
 }
 
@@ -35,7 +40,7 @@ make_initramfs() {
   done
   cp "$kernel/corpus" "$root/corpus"
   cp "$lab/init" "$root/init"
-  cp "$lab"/{counters,disk_check,takeover_check,stress} "$root/bin/"
+  cp "$lab"/{counters,disk_check,life,takeover_check,stress} "$root/bin/"
   chmod 755 "$root/init" "$root/bin"/*
   if [ -d "$kernel/modules" ]; then cp "$kernel"/modules/* "$root/modules/"; fi
   # One of the lab's own, which has no modules, is booted by another in a stress test.
@@ -52,10 +57,10 @@ mapfile -t sources < <(find "$driver" -maxdepth 1 -name '*.[ch]' -o -name Kbuild
 mapfile -t headers < <(find "$driver/include" -name '*.h' | LC_ALL=C sort)
 module=
 if [ -d "$kernel/build" ]; then
-  module=$(artefact module "$(hash_of "$kernel" "${sources[@]}" "${headers[@]}")" make_module "$kernel")
+  module=$(artefact module "$(hash_of "$kernel" "${sources[@]}" "${headers[@]}" "$lab"/stall/*)" make_module "$kernel")
 fi
 initramfs=$(artefact initramfs \
   "$(hash_of "$kernel" "$busybox" "$module" \
-    "$lab"/{initramfs.sh,init,counters,disk_check,takeover_check,stress,swap_on.c,kexec.c} "$lab"/workload/*)" \
+    "$lab"/{initramfs.sh,init,counters,disk_check,life,takeover_check,stress,swap_on.c,kexec.c} "$lab"/workload/*)" \
   make_initramfs "$kernel" "$busybox" "$module")
 echo "$initramfs/initramfs.gz"

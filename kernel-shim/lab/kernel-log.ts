@@ -6,6 +6,7 @@ const complaints = [
   /hard LOCKUP/,
   /blocked for more than \d+ seconds/,
   /\bWARNING: /,
+  /needs updating/, // a driver of an interface that the kernel has given up
   /\bBUG: /,
   /kernel BUG at/,
   /\bOops: /,

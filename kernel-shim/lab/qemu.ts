@@ -18,6 +18,8 @@ export type GuestMode =
   | 'disk'
   | 'takeover'
   | 'stress'
+  | 'life'
+  | 'resume'
   | 'tools'
   | 'states';
 
@@ -61,6 +63,8 @@ export interface GuestMachine {
   roundTrips?: boolean;
   /** It is powered off with swap on, after a try to sleep where the driver makes a disk. */
   swapStays?: boolean;
+  /** Further words of the kernel's command line. */
+  kernelWords?: readonly string[];
   workload?: {
     megabytes: number;
     processes: number;
@@ -86,7 +90,7 @@ function kernelCommandLine(guest: GuestMachine): string {
   if (guest.roundTrips) words.push('tmemd.round_trips=1');
   if (guest.zramMiB !== undefined) words.push(`tmemd.zram=${guest.zramMiB}M`);
   for (const [name, value] of Object.entries(guest.workload ?? {})) words.push(`tmemd.${name}=${value}`);
-  return words.join(' ');
+  return [...words, ...(guest.kernelWords ?? [])].join(' ');
 }
 
 /** A comma in a value is doubled: QEMU splits its options at single ones. */
