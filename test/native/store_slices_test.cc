@@ -179,9 +179,14 @@ TEST_CASE("everything adds up in the middle of a RESET, with others' puts that e
   TestGuest hog(store, guestNamed("hog"));
   TestGuest other(store, guestNamed("other"));
   std::atomic<bool> over{false};
+  std::atomic<bool> ending{false};  // a session: while it is checked all the time no put gets far
   std::atomic<uint64_t> wrong{0}, checks{0};
   std::thread checker([&] {
     while (!over) {
+      if (!ending) {
+        std::this_thread::yield();
+        continue;
+      }
       wrong += !store.checkInvariants().empty();
       checks++;
     }
@@ -189,10 +194,13 @@ TEST_CASE("everything adds up in the middle of a RESET, with others' puts that e
   std::thread putter([&] {
     for (uint32_t i = 0; !over; i++) wrong += other.put(other.p(1, i % 500), randomPage(i)) != Status::kOk;
   });
-  for (int round = 0; round < 10 || checks < 10; round++) {
+  for (int round = 0; round < 10; round++) {
     for (uint32_t i = 0; i < 2000; i++) hog.put(hog.e(i, 0), randomPage(i));
     for (uint32_t i = 0; i < 500; i++) hog.put(hog.p(i, i), textPage(i));
+    ending = true;
+    for (uint64_t before = checks; checks == before;) std::this_thread::yield();
     store.reset(hog.id);
+    ending = false;
     wrong += store.pagesHeld(hog.id) != 0;
     // Ids begin again, and name nothing of before.
     store.createPool(hog.id, true, &hog.persistent);
