@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * virtio-tmem guest driver: where kernels differ. Everything that asks for the
- * kernel's version is here, in vtmem_disk_compat.h and in Kbuild.
+ * virtio-tmem guest driver: where kernels differ. What this kernel has is found
+ * in its headers by features.sh (VTMEM_HAVE_...): a version number says nothing
+ * of what a distribution took from later kernels. It is asked for here, in
+ * vtmem_disk_compat.h, in vtmem_frontswap_compat.h and in Kbuild alone.
  */
 #ifndef _VTMEM_COMPAT_H
 #define _VTMEM_COMPAT_H
 
-#include <linux/version.h>
 #include <linux/virtio_config.h>
 
 #include "vtmem_device.h"
@@ -17,7 +18,7 @@ static inline int vtmem_find_vqs(struct virtio_device *vdev, unsigned int nr,
 				 vq_callback_t *callback,
 				 const char * const names[])
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+#ifdef VTMEM_HAVE_VIRTQUEUE_INFO
 	struct virtqueue_info infos[VTMEM_MAX_QUEUES] = {};
 	unsigned int i;
 

@@ -12,9 +12,8 @@
 #define _VTMEM_FRONTSWAP_COMPAT_H
 
 #include <linux/frontswap.h>
-#include <linux/version.h>
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+#ifdef VTMEM_HAVE_FRONTSWAP_EXCLUSIVE
 #define VTMEM_LOADS_EXCLUSIVELY
 #endif
 
@@ -29,11 +28,11 @@ static inline int vtmem_frontswap_register_ops(struct frontswap_ops *ops)
 {
 #ifdef VTMEM_TAKEOVER
 	return vtmem_frontswap_take(ops);
-#elif LINUX_VERSION_CODE < KERNEL_VERSION(5, 17, 0)
+#elif defined(VTMEM_HAVE_FRONTSWAP_RESULT)
+	return frontswap_register_ops(ops) ? -ENODEV : 0;
+#else
 	frontswap_register_ops(ops);
 	return 0;
-#else
-	return frontswap_register_ops(ops) ? -ENODEV : 0;
 #endif
 }
 

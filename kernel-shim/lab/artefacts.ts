@@ -78,13 +78,19 @@ export async function sourceTree(version: string, signal: AbortSignal): Promise<
   return path;
 }
 
+/** The folder of one of the lab's kernels. */
+export async function kernelFolder(kernel: Kernel, signal: AbortSignal): Promise<string> {
+  const [folder = ''] = await script(kernelScripts[kernel], [kernel], signal);
+  return folder;
+}
+
 /** Makes what is missing, first to last: minutes on a fresh machine, nothing after that. */
 export async function makeArtefacts(kernel: Kernel | OwnKernel, signal: AbortSignal): Promise<Artefacts> {
   const qemuCommand = await script('qemu.sh', [], signal);
-  const [kernelFolder = ''] =
+  const [folder = ''] =
     typeof kernel === 'string'
-      ? await script(kernelScripts[kernel], [kernel], signal)
+      ? [await kernelFolder(kernel, signal)]
       : await script('own-kernel.sh', [kernel.image, kernel.build], signal);
-  const [initramfsPath = ''] = await script('initramfs.sh', [kernelFolder], signal);
-  return { kernelFolder, initramfsPath, qemuCommand };
+  const [initramfsPath = ''] = await script('initramfs.sh', [folder], signal);
+  return { kernelFolder: folder, initramfsPath, qemuCommand };
 }

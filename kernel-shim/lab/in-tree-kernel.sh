@@ -33,7 +33,7 @@ make_in_tree_kernel() {
 
 kernel=${1:?usage: in-tree-kernel.sh VERSION-in-tree}
 tree=$(bash "$lab/source-tree.sh" "${kernel%-in-tree}")
-mapfile -t driver < <(find "$lab/.." -maxdepth 1 -type f \( -name '*.[ch]' -o -name 'K*' \) | LC_ALL=C sort)
+mapfile -t driver < <(find "$lab/.." -maxdepth 1 -type f \( -name '*.[ch]' -o -name 'K*' -o -name features.sh \) | LC_ALL=C sort)
 artefact "kernel-$kernel" \
   "$(hash_of "$lab"/{in-tree-kernel,in-tree}.sh "$tree" "${driver[@]}" "$lab/../include/uapi/linux/virtio_tmem.h")" \
   make_in_tree_kernel "$tree"

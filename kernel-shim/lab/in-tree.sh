@@ -12,7 +12,7 @@ append() {
 
 rm -rf "$tree/drivers/virtio/tmem"
 mkdir "$tree/drivers/virtio/tmem"
-cp "$driver"/*.[ch] "$driver/Kbuild" "$driver/Kconfig" "$tree/drivers/virtio/tmem/"
+cp "$driver"/*.[ch] "$driver/Kbuild" "$driver/Kconfig" "$driver/features.sh" "$tree/drivers/virtio/tmem/"
 cp "$driver/include/uapi/linux/virtio_tmem.h" "$tree/include/uapi/linux/"
 append 'source "drivers/virtio/tmem/Kconfig"' "$tree/drivers/virtio/Kconfig"
 append 'obj-y += tmem/' "$tree/drivers/virtio/Makefile"

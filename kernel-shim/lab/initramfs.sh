@@ -15,7 +15,7 @@ make_busybox() {
 
 make_module() {
   local folder=$1 kernel=$2
-  cp -R "$driver"/*.[ch] "$driver/Kbuild" "$driver/include" "$folder/"
+  cp -R "$driver"/*.[ch] "$driver/Kbuild" "$driver/features.sh" "$driver/include" "$folder/"
   cp -R "$lab/stall" "$folder/"
   # A stock kernel brings the compiler its headers ask for.
   if [ -d "$kernel/tools" ]; then PATH=$kernel/tools:$PATH; fi
@@ -53,7 +53,7 @@ make_initramfs() {
 
 kernel=$1
 busybox=$(artefact busybox "$(hash_of trixie busybox-static)" make_busybox)
-mapfile -t sources < <(find "$driver" -maxdepth 1 -name '*.[ch]' -o -name Kbuild | LC_ALL=C sort)
+mapfile -t sources < <(find "$driver" -maxdepth 1 -name '*.[ch]' -o -name Kbuild -o -name features.sh | LC_ALL=C sort)
 mapfile -t headers < <(find "$driver/include" -name '*.h' | LC_ALL=C sort)
 module=
 if [ -d "$kernel/build" ]; then
