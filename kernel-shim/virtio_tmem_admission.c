@@ -156,23 +156,31 @@ static void vtmem_admission_check(struct work_struct *work)
 }
 
 /**
- * vtmem_admission_init() - start with an empty host of unknown size
+ * vtmem_admission_init() - have a policy that admits everything
  * @admission:	a zeroed policy
  * @dev:	its device
- *
- * Without memory for it everything is admitted.
  */
 void vtmem_admission_init(struct vtmem_admission *admission,
 			  struct vtmem_device *dev)
+{
+	admission->dev = dev;
+	admission->capacity = VTMEM_CAPACITY_UNKNOWN;
+	atomic_long_set(&admission->room, LONG_MAX);
+	INIT_WORK(&admission->check_work, vtmem_admission_check);
+}
+
+/**
+ * vtmem_admission_start() - start with an empty host of unknown size
+ * @admission: a policy nobody asks yet
+ *
+ * Without memory for the fingerprints everything is admitted.
+ */
+void vtmem_admission_start(struct vtmem_admission *admission)
 {
 	unsigned long nr = min(roundup_pow_of_two(totalram_pages() *
 						  GHOSTS_PER_RAM_PAGE),
 			       MAX_GHOSTS);
 
-	admission->dev = dev;
-	admission->capacity = VTMEM_CAPACITY_UNKNOWN;
-	atomic_long_set(&admission->room, LONG_MAX);
-	INIT_WORK(&admission->check_work, vtmem_admission_check);
 	admission->ghosts = kvcalloc(nr, sizeof(*admission->ghosts),
 				     GFP_KERNEL);
 	if (admission->ghosts)
@@ -180,11 +188,13 @@ void vtmem_admission_init(struct vtmem_admission *admission,
 }
 
 /**
- * vtmem_admission_free() - undo vtmem_admission_init()
+ * vtmem_admission_stop() - undo vtmem_admission_start(), if it was
  * @admission: a policy nobody asks any more
  */
-void vtmem_admission_free(struct vtmem_admission *admission)
+void vtmem_admission_stop(struct vtmem_admission *admission)
 {
 	cancel_work_sync(&admission->check_work);
+	admission->nr_ghosts = 0;
 	kvfree(admission->ghosts);
+	admission->ghosts = NULL;
 }

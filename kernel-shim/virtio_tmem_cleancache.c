@@ -235,8 +235,10 @@ static const struct cleancache_ops vtmem_cleancache_ops = {
 /* Once. The kernel then calls init_fs for every file system that is mounted. */
 static void vtmem_cleancache_register(struct vtmem_device *dev)
 {
-	if (init_srcu_struct(&vtmem_cleancache_srcu))
+	if (init_srcu_struct(&vtmem_cleancache_srcu)) {
+		vtmem_admission_stop(&dev->admission);
 		return;
+	}
 	vtmem_cleancache_device = dev;
 	__module_get(THIS_MODULE);
 	if (!cleancache_register_ops(&vtmem_cleancache_ops)) {
@@ -245,8 +247,21 @@ static void vtmem_cleancache_register(struct vtmem_device *dev)
 	}
 	dev_warn(&dev->vdev->dev, "cleancache has another back end: files are not cached\n");
 	vtmem_cleancache_device = NULL;
+	vtmem_admission_stop(&dev->admission);
 	module_put(THIS_MODULE);
 	cleanup_srcu_struct(&vtmem_cleancache_srcu);
+}
+
+/* Gives the file systems there are their pools on a device. */
+static void vtmem_cleancache_use(struct vtmem_device *dev)
+{
+	int id;
+
+	mutex_lock(&vtmem_cleancache_mutex);
+	for_each_set_bit(id, vtmem_cleancache_ids, MAX_FILE_SYSTEMS)
+		vtmem_cleancache_open_pool(dev, id);
+	vtmem_cleancache_device = dev;
+	mutex_unlock(&vtmem_cleancache_mutex);
 }
 
 /**
@@ -257,19 +272,19 @@ void vtmem_cleancache_attach(struct vtmem_device *dev)
 {
 	const u32 needed = VIRTIO_TMEM_CAP_EPHEMERAL |
 			   VIRTIO_TMEM_CAP_EXCLUSIVE_GET;
-	int id;
 
 	if (!vtmem_cleancache_enabled || (dev->capabilities & needed) != needed)
 		return;
+	vtmem_admission_start(&dev->admission);
 	if (!vtmem_cleancache_registered) {
 		vtmem_cleancache_register(dev);
-		return;
+		if (!vtmem_cleancache_registered)
+			return;
+	} else {
+		vtmem_cleancache_use(dev);
 	}
-	mutex_lock(&vtmem_cleancache_mutex);
-	for_each_set_bit(id, vtmem_cleancache_ids, MAX_FILE_SYSTEMS)
-		vtmem_cleancache_open_pool(dev, id);
-	vtmem_cleancache_device = dev;
-	mutex_unlock(&vtmem_cleancache_mutex);
+	vtmem_blocks_alloc(dev, VTMEM_SLOT_WINDOW);
+	vtmem_blocks_alloc(dev, VTMEM_SLOT_STAGED);
 }
 
 /**

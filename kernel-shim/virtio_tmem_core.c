@@ -256,7 +256,7 @@ err_queues:
 	vtmem_delete_rings(dev);
 	cancel_work_sync(&dev->config_work);
 	vtmem_pool_free_all(dev);
-	vtmem_admission_free(&dev->admission);
+	vtmem_admission_stop(&dev->admission);
 	vtmem_reserve_free(&dev->spares);
 err_free:
 	vtmem_free(dev);
@@ -285,7 +285,7 @@ static void vtmem_remove(struct virtio_device *vdev)
 	synchronize_srcu(&vtmem_srcu);
 	vtmem_drain_finish(dev);
 	vtmem_cleancache_detach(dev);
-	vtmem_admission_free(&dev->admission);
+	vtmem_admission_stop(&dev->admission);
 
 	vtmem_debugfs_remove(dev);
 	vtmem_delete_rings(dev);

@@ -145,6 +145,18 @@ static int vtmem_front_end_show(struct seq_file *s, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(vtmem_front_end);
 
+/* Bytes of the guest's memory: of the queues, and of what admission remembers. */
+static int vtmem_memory_show(struct seq_file *s, void *unused)
+{
+	struct vtmem_device *dev = s->private;
+
+	seq_printf(s, "queues %llu\nadmission %llu\n", vtmem_memory(dev),
+		   (u64)dev->admission.nr_ghosts *
+		   sizeof(*dev->admission.ghosts));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(vtmem_memory);
+
 /**
  * vtmem_debugfs_create() - make the files
  * @dev: a device whose statistics are allocated
@@ -166,6 +178,8 @@ void vtmem_debugfs_create(struct vtmem_device *dev)
 			    &vtmem_round_trip_fops);
 	debugfs_create_file("front_end", 0444, dev->debugfs, dev,
 			    &vtmem_front_end_fops);
+	debugfs_create_file("memory", 0444, dev->debugfs, dev,
+			    &vtmem_memory_fops);
 	debugfs_create_u64("reserve", 0444, dev->debugfs, &dev->reserve);
 	debugfs_create_u64("limit", 0444, dev->debugfs, &dev->limit);
 	debugfs_create_u64("target", 0444, dev->debugfs, &dev->target);

@@ -311,6 +311,9 @@ int vtmem_frontswap_attach(struct vtmem_device *dev)
 		rcu_assign_pointer(vtmem_frontswap_device, dev);
 	}
 	mutex_unlock(&vtmem_frontswap_mutex);
+	/* Beyond the reserve every store is waited for. */
+	if (!err && dev->reserve)
+		vtmem_blocks_alloc(dev, VTMEM_SLOT_STAGED);
 	return err;
 }
 

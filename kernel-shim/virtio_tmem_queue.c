@@ -8,7 +8,9 @@
  * takes three (header, page, response), a flush two. So a slot in hand means
  * room in the ring, and nothing here allocates. Flushes have slots of their
  * own because they may be dropped by nobody, and so have staged puts, because
- * they may fill all they get without anybody waiting for them.
+ * they may fill all they get without anybody waiting for them. The blocks of
+ * staged puts and windows come with the front end that uses them, see
+ * virtio_tmem_blocks.c.
  *
  * The slot of a page request has pages of its own, which a get is answered
  * into and copied from. So the device never writes to a page that somebody else
@@ -32,9 +34,6 @@
 #define MAX_PAGE_SLOTS			(MAX_WAIT_SLOTS + MAX_STAGED_SLOTS + MAX_WINDOWS)
 #define MAX_FLUSH_SLOTS			32U
 
-/* The slots' blocks of all queues take no more of the guest's memory than this. */
-#define RAM_PER_BLOCKS			32
-
 /* How long a suspend waits for the rings to run empty. */
 #define DRAIN_TIMEOUT_MS		10000
 
@@ -53,18 +52,9 @@ static unsigned int vtmem_slot_order(const struct vtmem_request *req)
 	return req->kind == VTMEM_SLOT_WAIT ? 0 : VTMEM_BLOCK_ORDER;
 }
 
-/* How many slots get pages, so that the blocks stay within their share. */
-static unsigned int vtmem_slots_with_pages(const struct vtmem_device *dev)
-{
-	unsigned long blocks = totalram_pages() / RAM_PER_BLOCKS /
-			       VTMEM_BLOCK_PAGES / (dev->nr_queues - 1);
-
-	return MAX_WAIT_SLOTS +
-	       min_t(unsigned long, blocks, MAX_WINDOWS + MAX_STAGED_SLOTS);
-}
-
 /**
- * vtmem_queue_init() - allocate a queue's slots and pages
+ * vtmem_queue_init() - allocate a queue's slots, and the pages of those somebody
+ *	waits for
  * @q:		zeroed queue
  * @dev:	its device
  * @index:	its virtqueue index
@@ -75,7 +65,6 @@ int vtmem_queue_init(struct vtmem_queue *q, struct vtmem_device *dev,
 		     unsigned int index)
 {
 	unsigned int nr = MAX_PAGE_SLOTS + MAX_FLUSH_SLOTS, i;
-	unsigned int nr_with_pages = vtmem_slots_with_pages(dev);
 
 	q->dev = dev;
 	q->index = index;
@@ -103,17 +92,17 @@ int vtmem_queue_init(struct vtmem_queue *q, struct vtmem_device *dev,
 		vtmem_queue_free(q);
 		return -ENOMEM;
 	}
+	q->nr_requests = nr;
 	for (i = 0; i < nr; i++) {
 		struct vtmem_request *req = &q->requests[i];
 
 		req->wire = &q->wires[i];
 		req->kind = vtmem_slot_kind(i);
 		/* Control requests carry no page. */
-		if (!index || i >= nr_with_pages)
+		if (!index || req->kind != VTMEM_SLOT_WAIT)
 			continue;
-		req->own_page = alloc_pages(GFP_KERNEL | __GFP_NOWARN,
-					    vtmem_slot_order(req));
-		if (!req->own_page && req->kind == VTMEM_SLOT_WAIT) {
+		req->own_page = alloc_pages(GFP_KERNEL | __GFP_NOWARN, 0);
+		if (!req->own_page) {
 			vtmem_queue_free(q);
 			return -ENOMEM;
 		}
@@ -157,7 +146,8 @@ static struct list_head *vtmem_slot_home(struct vtmem_queue *q,
 
 /*
  * Deals the slots out; the ring is empty, and nobody holds a slot. A kept slot
- * stays what it is, and a slot without the page it needs is left out.
+ * stays what it is. A slot the ring has room for has a home; it is there if it
+ * has the page it needs.
  */
 static int vtmem_queue_deal_slots(struct vtmem_queue *q,
 				  unsigned int descriptors)
@@ -182,15 +172,17 @@ static int vtmem_queue_deal_slots(struct vtmem_queue *q,
 	for (i = 0; i < MAX_PAGE_SLOTS + MAX_FLUSH_SLOTS; i++) {
 		struct vtmem_request *req = &q->requests[i];
 
-		if (req->state == VTMEM_REQ_KEPT || !left[req->kind] ||
-		    (q->index && req->kind != VTMEM_SLOT_FLUSH &&
-		     !req->own_page))
+		if (req->state == VTMEM_REQ_KEPT)
+			continue;
+		req->home = NULL;
+		if (!left[req->kind])
 			continue;
 		left[req->kind]--;
 		req->state = VTMEM_REQ_FREE;
 		req->mask = 0;
 		req->home = vtmem_slot_home(q, req->kind);
-		list_add_tail(&req->link, req->home);
+		if (!q->index || req->kind == VTMEM_SLOT_FLUSH || req->own_page)
+			list_add_tail(&req->link, req->home);
 	}
 	return 0;
 }

@@ -19,7 +19,8 @@ struct vtmem_device;
  * struct vtmem_admission - what a device's admission policy knows
  * @dev:	the device
  * @ghosts:	fingerprints of the keys offered or got lately, by hash
- * @nr_ghosts:	a power of two, or 0: everything is admitted
+ * @nr_ghosts:	a power of two, or 0: everything is admitted, as before cleancache
+ *		uses the device
  * @offered:	pages offered since @check_work was queued
  * @on_loan:	pages got that are expected back
  * @room:	first-timers that may be admitted until the next check
@@ -44,7 +45,8 @@ struct vtmem_admission {
 
 void vtmem_admission_init(struct vtmem_admission *admission,
 			  struct vtmem_device *dev);
-void vtmem_admission_free(struct vtmem_admission *admission);
+void vtmem_admission_start(struct vtmem_admission *admission);
+void vtmem_admission_stop(struct vtmem_admission *admission);
 bool vtmem_admit(struct vtmem_admission *admission,
 		 const struct vtmem_pool *pool, const struct vtmem_key *key);
 void vtmem_admission_lent(struct vtmem_admission *admission,

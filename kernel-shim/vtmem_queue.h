@@ -41,6 +41,7 @@ enum vtmem_queue_state {
  * @slot_wait:	those who wait for a slot
  * @requests:	all slots
  * @nr_requests: their number
+ * @nr_blocks:	of staged puts and windows, see virtio_tmem_blocks.c
  * @wires:	their DMA memory
  * @free:	slots for requests somebody waits for
  * @nr_taken:	those not on it: in the ring, or with whom collects the answer
@@ -80,6 +81,7 @@ struct vtmem_queue {
 
 	struct vtmem_request *requests;
 	unsigned int nr_requests;
+	unsigned int nr_blocks;
 	struct vtmem_wire *wires;
 	struct list_head free;
 	unsigned int nr_taken;

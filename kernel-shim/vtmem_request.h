@@ -31,6 +31,7 @@
 
 #include "vtmem_pool.h"
 
+struct vtmem_device;
 struct vtmem_queue;
 
 /* Slots that make up one request at most. */
@@ -73,13 +74,14 @@ enum vtmem_slot_kind {
  * @kind:	what the slot is for
  * @link:	on @home while free; a staged put on the queue's list of those, a
  *		window always on the queue's list of those
- * @home:	the free list the slot returns to
+ * @home:	the free list the slot returns to; NULL: the ring has no room for it
  * @wire:	DMA memory of this slot
  * @pool:	pool of a page request, NULL for a control request
  * @pool_id:	the request's pool field
  * @flags:	the request's flags field
  * @own_page:	the slot's page, the first of a block in a slot for staged puts
- *		or a window; NULL in slots for flushes
+ *		or a window, if a front end asked for those; NULL in slots for
+ *		flushes
  * @page:	first page a PUT or GET names: @own_page, or for a PUT its
  *		caller's
  * @bytes:	from @page on, contiguous: one page or, lent for a PUT, several
@@ -135,6 +137,9 @@ void vtmem_queue_harvest(struct vtmem_queue *q);
 void vtmem_queue_unlock_kick(struct vtmem_queue *q, unsigned long flags)
 	__releases(&q->lock);
 void vtmem_queue_kick_rest(struct vtmem_queue *q);
+
+void vtmem_blocks_alloc(struct vtmem_device *dev, enum vtmem_slot_kind kind);
+u64 vtmem_memory(const struct vtmem_device *dev);
 
 void vtmem_staged_close(struct vtmem_queue *q);
 struct page *vtmem_staged_page(struct vtmem_queue *q,

@@ -56,7 +56,7 @@ static void driver_take_rings(struct driver *driver) {
   for (i = 0; i < dev->nr_queues; i++) ring_free(vqs[i]);
 }
 
-struct driver *driver_create(unsigned int nr_request_queues, unsigned int ring_size, uint64_t reserve) {
+struct driver *driver_create_bare(unsigned int nr_request_queues, unsigned int ring_size, uint64_t reserve) {
   struct driver *driver = calloc(1, sizeof(*driver));
   struct vtmem_device *dev = &driver->dev;
   unsigned int i;
@@ -77,6 +77,16 @@ struct driver *driver_create(unsigned int nr_request_queues, unsigned int ring_s
   sim_check(!vtmem_session_reset(dev), "no session");
   return driver;
 }
+
+struct driver *driver_create(unsigned int nr_request_queues, unsigned int ring_size, uint64_t reserve) {
+  struct driver *driver = driver_create_bare(nr_request_queues, ring_size, reserve);
+
+  vtmem_blocks_alloc(&driver->dev, VTMEM_SLOT_STAGED);
+  vtmem_blocks_alloc(&driver->dev, VTMEM_SLOT_WINDOW);
+  return driver;
+}
+
+uint64_t driver_memory(const struct driver *driver) { return vtmem_memory(&driver->dev); }
 
 void driver_free(struct driver *driver) {
   struct vtmem_device *dev = &driver->dev;

@@ -14,8 +14,12 @@ extern "C" {
 struct driver;
 struct vtmem_pool;
 
-/** A device that was probed: @ring_size descriptors a ring, @reserve pages. */
+/** A device that was probed and has no front end: @ring_size descriptors a ring, @reserve pages. */
+struct driver *driver_create_bare(unsigned int nr_request_queues, unsigned int ring_size, uint64_t reserve);
+/** The same, and frontswap and cleancache have attached. */
 struct driver *driver_create(unsigned int nr_request_queues, unsigned int ring_size, uint64_t reserve);
+/** Bytes its queues take of the guest's memory. */
+uint64_t driver_memory(const struct driver *driver);
 /** As remove does it, when no front end is inside a call. */
 void driver_free(struct driver *driver);
 /** As S3 does it. Returns a negative errno if the device did not answer. */

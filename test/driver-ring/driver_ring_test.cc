@@ -353,6 +353,43 @@ TEST_CASE("an answer wakes who waits for it, and a free slot one of those who wa
       nullptr);
 }
 
+TEST_CASE("a device pays for staged puts and windows only where a front end uses them, also after suspend") {
+  sim_run(
+      1, 0,
+      [](void *) {
+        Host store;
+        host = &store;
+        // What a disk has: slots, and a page each for those that are waited for.
+        constexpr uint64_t kBare = 100 << 10;
+        driver *bare = driver_create_bare(1, 512, 1000);
+        vtmem_pool *pool = driver_pool_create(bare, true);
+        uint64_t content = 0;
+        for (uint32_t round = 0; round < 2; round++) {
+          // Of the control queue, slots; it has no pages.
+          sim_check(driver_memory(bare) < kBare + (30 << 10), "%llu bytes",
+                    static_cast<unsigned long long>(driver_memory(bare)));
+          sim_check(driver_put_staged(pool, 0, 1, 1) == -EBUSY, "a put is staged and there is no block");
+          sim_check(driver_put(pool, 0, 1, 7) == 0 && driver_get(pool, 0, 1, &content) == 0 && content == 7,
+                    "what is waited for does not work");
+          sim_check(driver_suspend(bare) == 0, "no suspend");
+          driver_resume(bare);
+        }
+        driver_free(bare);
+
+        driver *full = driver_create(1, 512, 1000);
+        pool = driver_pool_create(full, true);
+        for (uint32_t round = 0; round < 2; round++) {
+          sim_check(driver_memory(full) > (16 + 8) * 16 * 4096, "there are fewer blocks than slots");
+          sim_check(driver_put_staged(pool, 0, 1, round) == 0, "no put is staged");
+          driver_settle(full);
+          sim_check(driver_suspend(full) == 0, "no suspend");
+          driver_resume(full);
+        }
+        driver_free(full);
+      },
+      nullptr);
+}
+
 TEST_CASE("whatever the schedule, a get returns the newest page, no flush is lost, nothing freed is used") {
   if (getenv("TMEMD_SEED") != nullptr) {
     sim_run(fromEnvironment("TMEMD_SEED", 0), static_cast<unsigned int>(fromEnvironment("TMEMD_STRATEGY", 0)), randomRun,

@@ -58,6 +58,7 @@ typedef unsigned long pgoff_t;
 #define max_t(type, a, b) max((type)(a), (type)(b))
 #define min3(a, b, c) min(min(a, b), c)
 #define clamp(x, low, high) min(max(x, low), high)
+#define DIV_ROUND_UP(n, d) (((n) + (d) - 1) / (d))
 #define round_down(x, y) ((x) & ~((y) - 1))
 #define IS_ENABLED(option) 0
 
