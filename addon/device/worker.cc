@@ -86,7 +86,7 @@ Worker::Worker(std::shared_ptr<Store> store, GuestId guest, DeviceOptions option
 std::unique_ptr<BlkRequests> Worker::makeBlkRequests(GuestId guest, DiskOptions disk) {
   BlkRequests::Hooks hooks;
   hooks.everyRingBeganAtZero = [this] {
-    return std::all_of(queues_.begin(), queues_.end(),
+    return std::all_of(queues_.begin(), queues_.begin() + queuesInUse_,
                        [](const Queue& queue) { return !queue.started || queue.beganAtZero; });
   };
   hooks.lifeBegun = [this] { emit(DeviceEvent::Type::kSessionOpened, 0, {}); };
@@ -172,7 +172,7 @@ void Worker::run() {
     idleSinceNs = 0;
   }
 
-  for (Queue& queue : queues_) {
+  for (Queue& queue : queuesInUse()) {
     if (queue.started) stopVring(queue.index);
     setKick(queue.index, {});
     queue.call.close();
@@ -207,7 +207,7 @@ bool Worker::runCommands() {
 bool Worker::serveRings() {
   if (memoryLost_) return false;
   bool worked = false;
-  for (Queue& queue : queues_) {
+  for (Queue& queue : queuesInUse()) {
     // Relaxed: run() looks again, and acquires.
     if (mailboxFull_.load(std::memory_order_relaxed)) break;
     if (!queue.runs()) continue;
@@ -239,7 +239,7 @@ bool Worker::refresh(Queue& queue) {
 }
 
 bool Worker::drainPageQueues() {
-  for (Queue& queue : queues_) {
+  for (Queue& queue : queuesInUse()) {
     if (queue.index == VIRTIO_TMEM_CONTROL_QUEUE || !queue.runs()) continue;
     // What is available now was accepted before; at most a ring's size.
     refresh(queue);
@@ -253,7 +253,7 @@ bool Worker::drainPageQueues() {
 bool Worker::allowKicks() {
   if (memoryLost_) return false;
   bool work = false;
-  for (Queue& queue : queues_) {
+  for (Queue& queue : queuesInUse()) {
     if (!queue.runs()) continue;
     work |= queue.vring.allowKicks();
     if (queue.vring.broken()) breakQueue(queue, "available index more than the queue's size ahead");
@@ -264,13 +264,13 @@ bool Worker::allowKicks() {
 }
 
 void Worker::suppressKicks() {
-  for (Queue& queue : queues_)
+  for (Queue& queue : queuesInUse())
     if (queue.runs()) queue.vring.suppressKicks();
 }
 
 void Worker::sleep() {
   bool polled = false;
-  for (const Queue& queue : queues_) polled |= queue.runs() && !queue.kick && !memoryLost_;
+  for (const Queue& queue : queuesInUse()) polled |= queue.runs() && !queue.kick && !memoryLost_;
   // Edge-triggered: each write to an eventfd wakes once, so that it never needs to be read.
   epoll_event events[16];
   const int count = epoll_wait(epoll_.get(), events, std::size(events), polled ? kPollIntervalMs : -1);
@@ -317,7 +317,7 @@ void Worker::unwatch(const OwnedFd& fd) { epoll_ctl(epoll_.get(), EPOLL_CTL_DEL,
 Outcome Worker::adoptMemory(std::shared_ptr<const GuestMemory> memory) {
   memory_ = std::move(memory);
   memoryLost_ = false;
-  for (Queue& queue : queues_) {
+  for (Queue& queue : queuesInUse()) {
     if (!queue.started || queue.broken) continue;
     if (std::string problem = queue.vring.relocate(*memory_); !problem.empty())
       breakQueue(queue, "after a change of the memory table: " + problem);
@@ -333,6 +333,7 @@ Outcome Worker::startVring(uint16_t index, VringSetup setup) {
   if (Outcome outcome = setKick(index, std::move(setup.kick)); !outcome.error.empty()) return outcome;
   setCall(index, std::move(setup.call));
   queue.started = true;
+  queuesInUse_ = std::max<uint16_t>(queuesInUse_, index + 1);
   queue.beganAtZero = setup.layout.lastAvailableIndex == 0 && queue.vring.consumedIndex() == 0;
   if (blkRequests_) {
     blkRequests_->ringStarted();

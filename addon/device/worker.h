@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <semaphore>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -68,6 +69,7 @@ class Worker {
   bool runCommands();
   bool serveRings();
   bool serve(Queue& queue, uint32_t maxChains);
+  std::span<Queue> queuesInUse() { return {queues_.data(), queuesInUse_}; }
   bool refresh(Queue& queue);
   bool drainPageQueues();
   bool allowKicks();
@@ -103,6 +105,7 @@ class Worker {
   std::unique_ptr<BlkRequests> blkRequests_;  // absent: a virtio-tmem device
   std::shared_ptr<const GuestMemory> memory_;
   std::vector<Queue> queues_;
+  uint16_t queuesInUse_ = 0;  // the first so many: those after them were never started
   bool memoryLost_ = false;
   PollWindow pollWindow_;
 

@@ -33,7 +33,9 @@ function report(error: unknown): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;
     // Without a sub-command commander has printed the help.
-    if (error.code !== 'commander.help') complain(`${error.message.replace(/^error: /, '')}; see --help`);
+    if (error.code !== 'commander.help') {
+      complain(`${error.message.replace(/^error: /, '')}${nearestOption(error)}; see --help`);
+    }
     return EXIT_BAD_INPUT;
   }
   if (error instanceof ConfigError) {
@@ -46,6 +48,18 @@ function report(error: unknown): number {
     return 1;
   }
   throw error;
+}
+
+/** Where commander has no suggestion: options of `serve` or `ctl` that contain the word, or are contained in it. */
+function nearestOption({ code, message }: CommanderError): string {
+  const word = /unknown option '--([^'=]{2,})/.exec(message)?.[1];
+  if (code !== 'commander.unknownOption' || word === undefined || message.includes('Did you mean')) return '';
+  const command = program.commands.find((each) => each.name() === process.argv[2]) ?? program;
+  const names = allCommands(command).flatMap(({ options }) =>
+    options.map(({ long }) => long?.slice(2) ?? ''),
+  );
+  const near = [...new Set(names)].filter((name) => name && (name.includes(word) || word.includes(name)));
+  return near.length > 0 ? ` (Did you mean ${near.map((name) => `--${name}`).join(' or ')}?)` : '';
 }
 
 function complain(message: string): void {

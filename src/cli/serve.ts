@@ -22,7 +22,11 @@ export function serveCommand(): Command {
     .option('--arena <file>', 'keep pages in this file on a tmpfs, for the service that comes after')
     .option('--socket-path <path>', 'serve one guest here, named by the base name; repeatable', collect)
     .option('--disk <path=size>', 'serve one guest a disk here (vhost-user-blk); repeatable', collect)
-    .option('--fd <number>', 'serve one guest on this inherited socket; repeatable', collect)
+    .option(
+      '--fd <number[=size]>',
+      'serve one guest on this inherited socket, with =SIZE a disk; repeatable',
+      collect,
+    )
     .option('--admin-socket <path>', "admin API socket (default: admin.sock beside the first guest's)")
     .option('--metrics <host:port>', 'Prometheus endpoint (default: off; on the admin socket always)')
     .option('--log-level <level>', `one of ${logLevels.join(', ')} (default: info)`)

@@ -8,6 +8,8 @@ export interface DiskConfig {
   pageCount: number;
   /** The logical block size, 512 or 4096. */
   blockBytes: number;
+  /** What the guest sees in /sys/block and /dev/disk/by-id; each disk's its own. */
+  serial: string;
 }
 
 export interface GuestConfig {

@@ -4,7 +4,6 @@
  * Flags win over the file; guests named by flags are added to the file's. With
  * neither there is one guest, `default`, on a socket in the runtime folder.
  */
-import { readFileSync } from 'node:fs';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import type { z } from 'zod';
@@ -12,6 +11,7 @@ import { check } from './check.js';
 import { type Config, checkLimits, type DiskConfig, type GuestConfig } from './config.js';
 import { ConfigError } from './config-error.js';
 import { formatSize, PAGE_BYTES } from './quantity.js';
+import { readSource } from './read-source.js';
 import {
   configFile,
   filePath,
@@ -19,6 +19,7 @@ import {
   guestSection,
   listenAddress,
   logLevel,
+  MAX_SERIAL_CHARACTERS,
   memorySize,
   socketPath,
 } from './schema.js';
@@ -66,13 +67,7 @@ export function loadConfig(flags: Flags, runtimeFolder: string): Config {
 }
 
 function readToml(path: string): unknown {
-  let source: string;
-  try {
-    source = readFileSync(path, 'utf8');
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unreadable';
-    throw new ConfigError(`--config: ${JSON.stringify(path)} cannot be read (${code}); allowed: a TOML file`);
-  }
+  const source = readSource(path);
   try {
     const raw = parse(source);
     refuseProto(raw, `${path}: `);
@@ -105,7 +100,7 @@ function diskOf(name: string, section: GuestSection): DiskConfig | undefined {
   const foreign =
     section.personality === 'blk'
       ? (['max_pools', 'max_pages_per_request'] as const)
-      : (['size', 'block_size'] as const);
+      : (['size', 'block_size', 'serial'] as const);
   const allowed = `only with personality = "${section.personality === 'blk' ? 'tmem' : 'blk'}"`;
   for (const key of foreign) {
     if (section[key] !== undefined) throw new ConfigError(`guest.${name}.${key}: allowed: ${allowed}`);
@@ -123,7 +118,8 @@ function diskOf(name: string, section: GuestSection): DiskConfig | undefined {
       `none, or the disk's size (${size}): a disk cannot refuse a write`,
     );
   }
-  return { pageCount: section.size, blockBytes: section.block_size ?? PAGE_BYTES };
+  const serial = section.serial ?? name.slice(0, MAX_SERIAL_CHARACTERS);
+  return { pageCount: section.size, blockBytes: section.block_size ?? PAGE_BYTES, serial };
 }
 
 function toGuest(name: string, section: GuestSection): GuestConfig {
@@ -139,7 +135,7 @@ function toGuest(name: string, section: GuestSection): GuestConfig {
     ...(section.group !== undefined && { group: section.group }),
     frozen: section.frozen,
     // QEMU asks a disk for a queue for each processor of its guest and gives up when there are fewer.
-    requestQueueCount: section.queues ?? (disk ? 16 : 4),
+    requestQueueCount: section.queues ?? (disk ? 64 : 4),
     ...(section.numa_node !== undefined && { numaNode: section.numa_node }),
     maxPools: section.max_pools ?? 64,
     orphanTimeoutMs: section.orphan_timeout ?? (disk ? Number.POSITIVE_INFINITY : 0),
@@ -169,9 +165,12 @@ function guestFromDisk(text: string): GuestConfig {
 }
 
 function guestFromFd(text: string): GuestConfig {
-  const fd = /^\d{1,6}$/.test(text) ? Number(text) : -1;
-  if (fd < 3) throw ConfigError.notAllowed('--fd', text, 'the number of an inherited socket, 3 or above');
-  return { ...toGuest(`fd${fd}`, guestSection.parse({ socket: 'inherited' })), endpoint: { fd } };
+  const [, number, size] = /^(\d{1,6})(?:=(.*))?$/.exec(text) ?? [];
+  const fd = Number(number ?? -1);
+  const allowed = 'the number of an inherited socket, 3 or above, for a disk with =SIZE behind it';
+  if (fd < 3) throw ConfigError.notAllowed('--fd', text, allowed);
+  const section = { socket: 'inherited', ...(size !== undefined && { personality: 'blk', size }) };
+  return { ...toGuest(`fd${fd}`, check(guestSection, section, '--fd: ')), endpoint: { fd } };
 }
 
 function besideFirstGuest(guests: GuestConfig[]): string | undefined {
@@ -182,9 +181,16 @@ function besideFirstGuest(guests: GuestConfig[]): string | undefined {
 
 function checkUnique(guests: GuestConfig[], adminSocket: string | undefined): void {
   const names = new Set<string>();
+  const serials = new Map<string, string>();
   const endpoints = new Map<string | number, string>();
   if (adminSocket !== undefined) endpoints.set(adminSocket, 'the admin API');
-  for (const { name, endpoint } of guests) {
+  for (const { name, endpoint, disk } of guests) {
+    if (disk) {
+      const other = serials.get(disk.serial);
+      const allowed = `a serial of its own (this is that of ${other}): set serial in [guest.${name}]`;
+      if (other !== undefined) throw ConfigError.notAllowed(`guest.${name}.serial`, disk.serial, allowed);
+      serials.set(disk.serial, name);
+    }
     if (names.has(name)) throw ConfigError.notAllowed('guest', name, 'each guest name once');
     names.add(name);
     const where = 'path' in endpoint ? endpoint.path : endpoint.fd;

@@ -8,18 +8,22 @@
 
 export const PAGE_BYTES = 4096;
 
-export const sizeSyntax = 'a size like 4096, 512MiB or 1G';
 export const durationSyntax = 'a duration like 0, 250ms, 30s, 5m, 2h or 1d';
 
 const sizeExponents: Record<string, number> = { '': 0, K: 1, M: 2, G: 3, T: 4 };
 const durationUnitsMs: Record<string, number> = { ms: 1, s: 1e3, m: 60e3, h: 3600e3, d: 86400e3 };
 
-/** Bytes, or undefined when the text is not a size. */
+/** Counted exactly up to there. */
+const MAX_SIZE_TEBIBYTES = Math.floor(Number.MAX_SAFE_INTEGER / 1024 ** 4);
+
+export const sizeSyntax = `a size like 4096, 512MiB or 1G, at most ${MAX_SIZE_TEBIBYTES}T`;
+
+/** Bytes, or undefined when the text is not a size, or one above the maximum. */
 export function parseSizeBytes(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)\s*(?:([KMGT])(?:iB)?|B)?$/i.exec(text.trim());
   if (!match) return undefined;
   const sizeBytes = Number(match[1]) * 1024 ** (sizeExponents[match[2]?.toUpperCase() ?? ''] ?? 0);
-  return Number.isSafeInteger(sizeBytes) ? sizeBytes : undefined;
+  return Number.isInteger(sizeBytes) && sizeBytes <= MAX_SIZE_TEBIBYTES * 1024 ** 4 ? sizeBytes : undefined;
 }
 
 /** Milliseconds, or undefined when the text is not a duration. */

@@ -24,7 +24,7 @@
  *   limit = "none"           # most persistent pages
  *   group = "tenant-a"       # trust group to deduplicate with; default: the guest alone
  *   frozen = false           # refuse puts beyond the reserve
- *   queues = 4               # request queues, 1..63; blk: 16
+ *   queues = 4               # request queues, 1..255; blk: 64, of which QEMU takes one for each processor of its guest
  *   numa_node = 0            # default: anywhere
  *   max_pools = 64           # 1..65535; not with blk
  *   orphan_timeout = "0"     # when pools are dropped after their connection: "0" at once, or "never" as blk does
@@ -34,6 +34,7 @@
  *   personality = "tmem"     # what the guest is shown: tmem, or blk: a disk (vhost-user-blk)
  *   size = "1GiB"            # blk only, required: of the disk; its reserve is as large
  *   block_size = 4096        # blk only: its logical block size, 512 or 4096 bytes
+ *   serial = "web"           # blk only: its serial number, up to 20 characters; default: the guest's name, cut off there
  *
  * Sizes of guests (cap, reserve, limit, size) are what the pages would take
  * uncompressed and come out of here as page counts.
@@ -140,6 +141,13 @@ const durationOrNever = text(`${durationSyntax}, at most 7d, or never`, (value) 
 export const flag = z.boolean('true or false');
 const groupName = z.string('a name of 1 to 64 characters').min(1, 'a name of 1 to 64 characters').max(64);
 
+/** The protocol numbers rings with 8 bits, and one may be the control queue. */
+const MAX_REQUEST_QUEUES = 255;
+
+/** VIRTIO_BLK_ID_BYTES. */
+export const MAX_SERIAL_CHARACTERS = 20;
+const serialSyntax = `1 to ${MAX_SERIAL_CHARACTERS} printable ASCII characters, no spaces`;
+
 /** What a guest may be called: it becomes a metric label, a path segment and a table cell. */
 export const guestName = z
   .string()
@@ -166,7 +174,7 @@ export const guestSection = z.strictObject(
     limit: guestTuning.limit.default(0),
     group: groupName.optional(),
     frozen: guestTuning.frozen.default(false),
-    queues: integer(1, 63).optional(),
+    queues: integer(1, MAX_REQUEST_QUEUES).optional(),
     numa_node: integer(0, 1023).optional(),
     max_pools: integer(1, 65535).optional(),
     orphan_timeout: durationOrNever.optional(),
@@ -175,6 +183,10 @@ export const guestSection = z.strictObject(
     personality: z.enum(['tmem', 'blk'], 'one of tmem, blk').default('tmem'),
     size: diskPages.optional(),
     block_size: z.literal([512, 4096], '512 or 4096').optional(),
+    serial: z
+      .string(serialSyntax)
+      .regex(/^[!-~]{1,20}$/, serialSyntax)
+      .optional(),
   },
   'a table: [guest.NAME]',
 );

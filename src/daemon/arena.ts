@@ -89,8 +89,10 @@ export function openStore(config: Config, native: NativeAddon, arena?: ArenaFile
       ...(arena && { arenaFd: arena.fd, recover: arena.unfinishedPath === undefined }),
     });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'TMEMD_ARENA') throw error;
-    throw new ConfigError(`store.arena: ${JSON.stringify(arena?.path)}: ${(error as Error).message}`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'TMEMD_CONFIG') throw new ConfigError(`store.memory: ${message}`);
+    if (code !== 'TMEMD_ARENA') throw error;
+    throw new ConfigError(`store.arena: ${JSON.stringify(arena?.path)}: ${message}`);
   }
   const { capacityBytes } = store.counters();
   if (capacityBytes === config.memoryBytes) return store;

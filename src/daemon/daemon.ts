@@ -15,6 +15,7 @@ import { Exposition } from '../metrics/exposition.js';
 import { listenMetrics } from '../metrics/server.js';
 import type { NativeAddon } from '../native/addon.js';
 import { closeArena, openArena, openStore, takeOver } from './arena.js';
+import { checkDescriptorLimit } from './descriptor-limit.js';
 import { BoundPath, clearStaleSocket } from './socket-path.js';
 
 export interface Daemon {
@@ -35,6 +36,7 @@ export async function startDaemon(config: Config, native: NativeAddon, log: Logg
     return stopping;
   };
   try {
+    checkDescriptorLimit(config.guests, log);
     const minimumBytes = native.minimumCapacityBytes();
     if (config.memoryBytes < minimumBytes) {
       const allowed = `at least ${formatSize(minimumBytes)}`;

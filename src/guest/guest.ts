@@ -144,7 +144,7 @@ export class Guest {
         const device = new this.#native.Device(this.#store, this.#id, {
           maxPagesPerRequest,
           queueCount,
-          ...(disk && { disk: { pageCount: disk.pageCount, serial: this.name } }),
+          ...(disk && { disk: { pageCount: disk.pageCount, serial: disk.serial } }),
           onEvent,
         });
         this.#tellLimitAndTarget = () =>

@@ -13,7 +13,7 @@ describe('bad usage is one line on stderr and status 2:', () => {
   test.each([
     [
       ['serve', '--memory', '12Q'],
-      '--memory: "12Q" is not allowed; allowed: a size like 4096, 512MiB or 1G, above 0',
+      '--memory: "12Q" is not allowed; allowed: a size like 4096, 512MiB or 1G, at most 8191T, above 0',
     ],
     [['serve', '--memry', '1G'], "unknown option '--memry' (Did you mean --memory?); see --help"],
     [['serve', '--memory'], "option '--memory <size>' argument missing; see --help"],
@@ -35,6 +35,12 @@ describe('bad usage is one line on stderr and status 2:', () => {
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toMatch(/^tmemd: .*$/);
     expect(stderr).toContain(message);
+  });
+
+  test('an option that another contains names that one', async () => {
+    const { status, stderr } = await tmemd(['ctl', 'guest', 'list', '--socket', 'x']);
+    expect(status).toBe(2);
+    expect(stderr).toBe("tmemd: unknown option '--socket' (Did you mean --admin-socket?); see --help");
   });
 
   test('a file that is not TOML', async () => {

@@ -153,7 +153,7 @@ describe('the configuration', () => {
     expect(blk).toMatchObject({
       disk: { pageCount: 262144, blockBytes: 4096 },
       reservePages: 262144,
-      requestQueueCount: 16,
+      requestQueueCount: 64,
       orphanTimeoutMs: Number.POSITIVE_INFINITY,
     });
     const swap = load(
@@ -178,6 +178,32 @@ describe('the configuration', () => {
     });
   });
 
+  test('has as many queues as a large guest has processors, and takes up to what the protocol can number', () => {
+    expect(load(undefined, { disk: ['/t/swap.sock=64MiB'] }).guests[0]?.requestQueueCount).toBe(64);
+    expect(load(guest('personality = "blk"\nsize = "8MiB"\nqueues = 255')).guests[0]?.requestQueueCount).toBe(
+      255,
+    );
+  });
+
+  test('takes a disk on an inherited socket', () => {
+    const [disk] = load(undefined, { fd: ['5=64MiB'] }).guests;
+    expect(disk).toMatchObject({
+      name: 'fd5',
+      endpoint: { fd: 5 },
+      disk: { pageCount: 16384, serial: 'fd5' },
+    });
+  });
+
+  test('has a serial number of its own, its name if nothing else is said', () => {
+    const name = 'database-of-the-web-shop';
+    const [first, second] = load(
+      `[guest.${name}-1]\nsocket = "/s/1"\npersonality = "blk"\nsize = "8MiB"
+[guest.${name}-2]\nsocket = "/s/2"\npersonality = "blk"\nsize = "8MiB"\nserial = "shop-2"`,
+    ).guests;
+    expect(first?.disk?.serial).toBe(name.slice(0, 20));
+    expect(second?.disk?.serial).toBe('shop-2');
+  });
+
   test('takes none for a cap, a limit', () => {
     expect(load(guest('cap = "none"\nlimit = "none"')).guests[0]).toMatchObject({
       capPages: 0,
@@ -187,7 +213,7 @@ describe('the configuration', () => {
 });
 
 describe('bad input is told the key, the value and what is allowed:', () => {
-  const size = 'a size like 4096, 512MiB or 1G';
+  const size = 'a size like 4096, 512MiB or 1G, at most 8191T';
   const wholePages = `${size}, a multiple of 4096 bytes`;
   const table: [toml: string, message: string][] = [
     ['[gest.web]', 'gest: unknown key (did you mean guest?); allowed: store, admin, metrics, log, guest'],
@@ -224,7 +250,7 @@ describe('bad input is told the key, the value and what is allowed:', () => {
       `guest.web.limit: "1KB" is not allowed; allowed: ${wholePages}, above 0, or none`,
     ],
     [guest('group = ""'), 'guest.web.group: "" is not allowed; allowed: a name of 1 to 64 characters'],
-    [guest('queues = 64'), 'guest.web.queues: 64 is not allowed; allowed: an integer from 1 to 63'],
+    [guest('queues = 256'), 'guest.web.queues: 256 is not allowed; allowed: an integer from 1 to 255'],
     [guest('numa_node = -1'), 'guest.web.numa_node: -1 is not allowed; allowed: an integer from 0 to 1023'],
     [guest('max_pools = 0'), 'guest.web.max_pools: 0 is not allowed; allowed: an integer from 1 to 65535'],
     [
@@ -237,6 +263,17 @@ describe('bad input is told the key, the value and what is allowed:', () => {
       guest('wieght = 1'),
       'guest.web.wieght: unknown key (did you mean weight?); allowed: socket, socket_mode, weight',
     ],
+    [guest('serial = "x"'), 'guest.web.serial: allowed: only with personality = "blk"'],
+    ...['', 'a b', 'ä', 'x'.repeat(21)].map((serial): [string, string] => [
+      guest(`personality = "blk"\nsize = "8MiB"\nserial = "${serial}"`),
+      `guest.web.serial: "${serial}" is not allowed; allowed: 1 to 20 printable ASCII characters, no spaces`,
+    ]),
+    [
+      `[guest.disk-for-the-database-1]\nsocket = "/s/1"\npersonality = "blk"\nsize = "8MiB"
+[guest.disk-for-the-database-2]\nsocket = "/s/2"\npersonality = "blk"\nsize = "8MiB"`,
+      'guest.disk-for-the-database-2.serial: "disk-for-the-databas" is not allowed; allowed: a serial of its own (this is that of disk-for-the-database-1): set serial in [guest.disk-for-the-database-2]',
+    ],
+    ['[store]\nmemory = "9999T"', `store.memory: "9999T" is not allowed; allowed: ${size}, above 0`],
     [
       guest('reserve = "2MiB"\ncap = "1MiB"'),
       'guest.web.cap: "1MiB" is not allowed; allowed: none, or at least the',
@@ -304,6 +341,12 @@ describe('bad input is told the key, the value and what is allowed:', () => {
     [{ disk: ['/t/ä=1MiB'] }, '--disk: "/t/ä" is not allowed; allowed: a path whose base name'],
     [{ fd: ['2'] }, '--fd: "2" is not allowed; allowed: the number of an inherited socket'],
     [{ fd: ['x'] }, '--fd: "x" is not allowed'],
+    [{ fd: ['5='] }, '--fd: size: "" is not allowed; allowed: a size like'],
+    [
+      { config: '/dev/zero' },
+      '--config: "/dev/zero" is not allowed; allowed: a TOML file or a pipe of at most 1MiB',
+    ],
+    [{ config: '/dev' }, '--config: "/dev" cannot be read (EISDIR)'],
     [
       { config: '/nowhere/x.toml' },
       '--config: "/nowhere/x.toml" cannot be read (ENOENT); allowed: a TOML file',

@@ -14,7 +14,7 @@ describe('the config space of a disk', () => {
     [4096, 0],
     [512, 3],
   ])('has every field where the header has it, with blocks of %i bytes', (blockBytes, exponent) => {
-    const space = encodeDiskConfigSpace({ pageCount: 2 ** 33 + 1, blockBytes }, 16);
+    const space = encodeDiskConfigSpace({ pageCount: 2 ** 33 + 1, blockBytes, serial: 'd' }, 16);
     const at = (field: string) => header[`BLK_CONFIG_${field}`] ?? -1;
     expect(space.readBigUInt64LE(at('capacity'))).toBe(8n * (2n ** 33n + 1n));
     expect(space.readUInt32LE(at('size_max'))).toBe(header.BLK_MAX_SEGMENT_BYTES);
