@@ -46,6 +46,8 @@ class CellSlab {
   uint64_t spanCount() const { return spanCount_.load(std::memory_order_relaxed); }
   uint64_t liveCells() const { return liveCells_.load(std::memory_order_relaxed); }
   uint32_t cellBytes() const { return cellBytes_; }
+  // Cells and headers; what is left of its spans is slack.
+  uint64_t metadataBytes() const { return liveCells() * cellBytes_ + spanCount() * sizeof(SpanHeader); }
 
  private:
   uint32_t* words(CellRef ref) const;

@@ -144,6 +144,27 @@ void DedupIndex::erase(uint64_t hash, Loc loc) {
   }
 }
 
+uint64_t DedupIndex::chargedBytes() const {
+  uint64_t bytes = 0;
+  for (Partition& partition : partitions_) {
+    SpinGuard guard(partition.lock);
+    bytes += partition.bucketCount * sizeof(Bucket);
+  }
+  return bytes;
+}
+
+const char* DedupIndex::audit() const {
+  for (Partition& partition : partitions_) {
+    SpinGuard guard(partition.lock);
+    uint64_t entries = 0;
+    for (uint32_t bucket = 0; bucket < partition.bucketCount; bucket++) {
+      for (uint64_t entry : partition.buckets[bucket].entry) entries += entry != 0;
+    }
+    if (entries != partition.entryCount) return "an index partition's entries do not add up";
+  }
+  return "";
+}
+
 bool DedupIndex::mayGrow(Partition& partition) const {
   if (partition.insertsUntilLook > 0) {
     partition.insertsUntilLook--;

@@ -43,6 +43,11 @@ class DedupIndex {
   void insert(uint64_t hash, Loc loc, Loc stale);
   void erase(uint64_t hash, Loc loc);
 
+  // What its tables are charged.
+  uint64_t chargedBytes() const;
+  // Empty when each partition's count of entries is right.
+  const char* audit() const;
+
  private:
   static constexpr uint32_t kPartitions = 64;
   static constexpr uint32_t kBucketEntries = 8;

@@ -117,6 +117,14 @@ struct Guest {
   uint64_t ephemeralSpans() const {
     return ephemeralBin.spanCount() + ephemeralObjects.spanCount() + ephemeralLeaves.spanCount();
   }
+  uint64_t cellSpans() const {
+    return persistentObjects.spanCount() + persistentLeaves.spanCount() + ephemeralObjects.spanCount() +
+           ephemeralLeaves.spanCount();
+  }
+  uint64_t cellMetadataBytes() const {
+    return persistentObjects.metadataBytes() + persistentLeaves.metadataBytes() + ephemeralObjects.metadataBytes() +
+           ephemeralLeaves.metadataBytes();
+  }
   bool reserveHasRoom() const {
     return reservePages > 0 && reserveBin.liveBlocks() < reservePages + kPutsInFlight;
   }

@@ -17,6 +17,16 @@ bool HugePages::isFull(uint32_t region) const {
   return regions_[region].filledFrames == lastFrame - firstFrame + 1;
 }
 
+bool HugePages::addsUp() const {
+  uint64_t huge = 0;
+  for (uint32_t region = 0; region < regions_.size(); region++) {
+    if (regions_[region].state != State::kHuge) continue;
+    huge++;
+    if (!isFull(region)) return false;
+  }
+  return huge == hugeRegions_;
+}
+
 void HugePages::queueIfFull(uint32_t region) {
   Region& at = regions_[region];
   if (impossible_ || at.state != State::kPlain || !isFull(region)) return;

@@ -57,6 +57,8 @@ class HugePages {
 
   uint64_t hugeBytes() const { return hugeRegions_ * Arena::kHugeBytes; }
   uint64_t filledFrames() const { return filledFrames_; }
+  // Are there as many huge pages as are counted, and all of them full?
+  bool addsUp() const;
 
  private:
   static constexpr uint64_t kSettledFrames = 64;

@@ -13,11 +13,7 @@ PageMap::PageMap(SpanTable& table, ObjectHash hash, const void* context)
   }
 }
 
-PageMap::~PageMap() {
-  for (Shard& shard : shards_) {
-    table_.giveBack(shard.objects_.chargedBytes() + shard.leaves_.chargedBytes());
-  }
-}
+PageMap::~PageMap() { table_.giveBack(chargedBytes()); }
 
 uint64_t PageMap::Shard::leafHash(uint64_t hash, uint32_t number) {
   uint64_t x = (hash + number) * 0x9e3779b97f4a7c15u;

@@ -112,6 +112,12 @@ class PageMap {
   static uint32_t shardOf(uint64_t objectHash) { return objectHash & (kShards - 1); }
   Shard& shard(uint32_t index) { return shards_[index]; }
   uint64_t hashOf(uint32_t pool, const uint64_t oid[3]) const { return hash_(context_, pool, oid); }
+  // What the shards' tables are charged; while no page operation runs.
+  uint64_t chargedBytes() const {
+    uint64_t bytes = 0;
+    for (const Shard& shard : shards_) bytes += shard.objects_.chargedBytes() + shard.leaves_.chargedBytes();
+    return bytes;
+  }
 
  private:
   SpanTable& table_;

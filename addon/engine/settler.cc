@@ -291,9 +291,12 @@ void Store::Impl::resettle(WorkerContext& context, SettlingEncoder& encoder, Gue
     bool still = ref && shard.leaf(ref).slot[slot] == value;
     table.unpin(spanOf(from));  // before the block is freed, so that its entry is not retired
     if (still) {
-      setSlot(shard.leaf(ref), slot, made.value | (value & kSharedBit));
+      // A copy found elsewhere may be of another kind: stored raw, say, where this one was compressed.
+      made.value |= value & kSharedBit;
+      setSlot(shard.leaf(ref), slot, made.value);
       bin.unref(from);
-      bump(guest.chargedBytes, Guest::chargeFor(made.lengthBytes) - Guest::chargeFor(entryLength(entry)));
+      Pool& pool = *guest.poolOf(shard.object(shard.leaf(ref).object));
+      countMoved(guest, pool, {value, entryLength(entry), entryCodec(entry)}, made);
     } else {
       bin.unref(made.value);
     }

@@ -388,6 +388,7 @@ SpanTable::Usage SpanTable::usage() const {
   u.reservedBytes = reservedFrames_ * kSpanBytes;
   u.hugeBytes = huge_->hugeBytes();
   u.freeFrames = budgetFrames_ - committedFrames_;
+  u.committedFrames = committedFrames_;
   return u;
 }
 
@@ -400,6 +401,8 @@ const char* SpanTable::checkInvariants() const {
   if (takenFrames_ + clean_.size() + warm_.size() + dirty_.size() + tending_ + neverUsed != budgetFrames_) return "frames are lost";
   if (huge_->filledFrames() + clean_.size() + punching_ != highestUsed_) return "frames that hold memory are miscounted";
   if (spares_.size() != kSpareSpans) return "spare spans are lost";
+  if (dirtyLeast_ > dirty_.size()) return "more frames lay idle than there are";
+  if (!huge_->addsUp()) return "huge pages are miscounted";
   return "";
 }
 

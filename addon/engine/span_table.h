@@ -164,6 +164,7 @@ class SpanTable {
     uint64_t reservedBytes;
     uint64_t hugeBytes;      // in huge pages
     uint64_t freeFrames;  // that a plain take could still get
+    uint64_t committedFrames;
   };
   Usage usage() const;
   // Empty when the budget adds up.

@@ -172,9 +172,7 @@ void Store::Impl::forgetPages(Guest& guest, Pool& pool, const SlotPlace& at, uin
   drop(guest.objects);
 }
 
-namespace {
-
-std::atomic<uint64_t>& kindCounter(Pool& pool, uint32_t value, uint32_t lengthBytes, Codec codec) {
+std::atomic<uint64_t>& Store::Impl::kindCounter(Pool& pool, uint32_t value, uint32_t lengthBytes, Codec codec) {
   if (value & kSharedBit) return pool.counters.sharedPages;
   if (value == kDamagedSlot) return pool.counters.damagedPages;
   if (codec != Codec::kPlain) return pool.counters.compressedPages;
@@ -182,11 +180,15 @@ std::atomic<uint64_t>& kindCounter(Pool& pool, uint32_t value, uint32_t lengthBy
   return lengthBytes == kPageBytes ? pool.counters.rawPages : pool.counters.sameFilledPages;
 }
 
-}  // namespace
-
 void Store::Impl::countKept(Guest& guest, Pool& pool, const KeptPage& page) {
   bump(kindCounter(pool, page.value, page.lengthBytes, page.codec));
   bump(guest.chargedBytes, Guest::chargeFor(page.lengthBytes));
+}
+
+void Store::Impl::countMoved(Guest& guest, Pool& pool, const KeptPage& from, const KeptPage& to) {
+  drop(kindCounter(pool, from.value, from.lengthBytes, from.codec));
+  bump(kindCounter(pool, to.value, to.lengthBytes, to.codec));
+  bump(guest.chargedBytes, Guest::chargeFor(to.lengthBytes) - Guest::chargeFor(from.lengthBytes));
 }
 
 void Store::Impl::releaseValue(Guest& guest, Pool& pool, uint32_t value) {

@@ -206,7 +206,11 @@ struct Store::Impl {
   void setSlot(Leaf& leaf, uint32_t slot, uint32_t value);
   // Removes what a slot holds, and the leaf and object when they become empty.
   void clearSlot(Guest& guest, Pool& pool, const SlotPlace& at);
+  // The pool's counter of what kind of page that is.
+  static std::atomic<uint64_t>& kindCounter(Pool& pool, uint32_t value, uint32_t lengthBytes, Codec codec);
   void countKept(Guest& guest, Pool& pool, const KeptPage& page);
+  // A slot that held one form of its page holds another; with the shard locked.
+  void countMoved(Guest& guest, Pool& pool, const KeptPage& from, const KeptPage& to);
   void releaseValue(Guest& guest, Pool& pool, uint32_t value);
   // Many at once; changes `values`.
   void releaseValues(Guest& guest, Pool& pool, std::span<uint32_t> values);
