@@ -186,9 +186,13 @@ std::string wrongWithGuest(const SpanTable& table, Guest& guest, std::vector<Loc
   }
   if (const char* what = wrongWith(guest.counters())) return what;
   Guest::ReserveFrames set = Guest::reserveFrames(guest.reservePages);
-  if (guest.dataQuota.reservedFrames != set.data || guest.leafQuota.reservedFrames != set.leaves ||
-      guest.objectQuota.reservedFrames != set.objects) {
-    return "its reserve is not set aside";
+  // Nothing yet, or any more, while the guest comes or goes.
+  auto isNeither = [](const FrameQuota& quota, uint64_t frames) {
+    return quota.reservedFrames != 0 && quota.reservedFrames != frames;
+  };
+  if (isNeither(guest.dataQuota, set.data) || isNeither(guest.leafQuota, set.leaves) ||
+      isNeither(guest.objectQuota, set.objects)) {
+    return "its reserve is not what was asked for";
   }
   if (guest.dataQuota.heldFrames != guest.reserveBin.spanCount() ||
       guest.leafQuota.heldFrames != guest.persistentLeaves.spanCount() ||
