@@ -112,6 +112,10 @@ export interface RingStatus {
 /** Messages handled before others get their turn: a front end that sends without end has data there each time. */
 const MESSAGES_A_TURN = 16;
 
+/** QEMU's microvm has legacy virtio-mmio unless told otherwise. */
+const LEGACY_DRIVER =
+  'VERSION_1 was not acknowledged: legacy virtio is not served; with QEMU: -global virtio-mmio.force-legacy=false, or disable-legacy=on on a PCI device';
+
 /** Resolves to the payload of a request's own reply, or to nothing. */
 type Handler = (message: Message) => Promise<Buffer | undefined> | Buffer | undefined;
 
@@ -262,7 +266,12 @@ export class Session {
   #vring(name: RequestName, index: number): Vring {
     const vring = this.#vrings[index];
     const { order }: RequestRule = requestRules[name];
-    if (!vring) throw new ProtocolError(`ring ${index}, allowed: 0 to ${this.#vrings.length - 1}`);
+    if (!vring) {
+      const { length } = this.#vrings;
+      throw new ProtocolError(
+        `ring ${index}, allowed: 0 to ${length - 1}; give the front end at most ${length} queues (QEMU: num_vqs=${length}, num-queues=${length})`,
+      );
+    }
     if (order === 'stopped' && vring.started) throw new ProtocolError(`ring ${index} is started`);
     if (order === 'described' && !vring.described) {
       throw new ProtocolError(`ring ${index} has no size or no addresses yet`);
@@ -282,7 +291,7 @@ export class Session {
     const { index } = decodeVringFd(message.payload, message.fds.length);
     const vring = this.#vring('SET_VRING_KICK', index);
     requireKind(this.#options.native, message.fds[0], 'eventfd');
-    if (!(this.#features & Feature.VERSION_1)) throw new ProtocolError('VERSION_1 was not acknowledged');
+    if (!(this.#features & Feature.VERSION_1)) throw new ProtocolError(LEGACY_DRIVER);
     await vring.setKick(message.fds[0], (this.#features & Feature.EVENT_IDX) !== 0n);
     // Without the protocol features there is no SET_VRING_ENABLE: rings start enabled.
     if (!(this.#features & Feature.PROTOCOL_FEATURES)) await vring.setEnabled(true);
