@@ -5,17 +5,21 @@ namespace tmemd {
 
 SpanNumber Bin::beginEviction() {
   SpinGuard guard(lock_);
-  if (!first_[0]) {
-    uint32_t count = 0;
-    while (count < kOpenSpans && open_[count]) count++;
-    if (count == 0) return 0;
+  // One that is empty stays on the list while a reader is in it, and gives no room.
+  SpanNumber oldest = first_[0];
+  while (oldest && table_.header(oldest).liveBlocks == 0) oldest = table_.header(oldest).next;
+  uint32_t count = 0;
+  while (count < kOpenSpans && open_[count]) count++;
+  for (; !oldest && count > 0; count--) {
+    bool holdsBlocks = table_.header(open_[count - 1]).liveBlocks > 0;
     close(count - 1);
-    if (!first_[0]) return 0;  // it was empty
+    if (holdsBlocks) oldest = last_[0];
   }
-  SpanHeader& head = table_.header(first_[0]);
+  if (!oldest) return 0;
+  SpanHeader& head = table_.header(oldest);
   unlink(head);
   head.list = kBeingEvicted;
-  return head.span;
+  return oldest;
 }
 
 uint32_t Bin::listVictims(SpanNumber span, std::span<Victim> victims) {

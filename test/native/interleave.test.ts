@@ -14,7 +14,7 @@ const TEST_MS = 6 * SECONDS * 1000;
 const title = 'of a million schedules of two to four threads none breaks what the store promises';
 // It switches stacks by hand, for one architecture.
 test.skipIf(process.arch !== 'x64')(title, { timeout: TEST_MS }, async () => {
-  const args = ['--schedules', `${SCHEDULES}`, '--seconds', `${SECONDS}`];
+  const args = ['--refusals', '--schedules', `${SCHEDULES}`, '--seconds', `${SECONDS}`];
   const run = await execa(PROGRAM, args, { reject: false, all: true });
   expect(run.exitCode, run.all).toBe(0);
   expect(Number(/^(\d+) schedules in/m.exec(run.all)?.[1]), run.all).toBeGreaterThanOrEqual(SCHEDULES);
