@@ -31,7 +31,7 @@ bool roomForDescriptors(int socket) {
   getrlimit(RLIMIT_NOFILE, &limit);
   const auto lowest = static_cast<int>(std::min(limit.rlim_cur, kHighest) - ConnectionBinding::kMostFds);
   const OwnedFd probe(fcntl(socket, F_DUPFD_CLOEXEC, lowest));
-  return probe.get() == lowest;
+  return probe && probe.get() == lowest;
 }
 
 // Sends what is left of a message; the descriptors go with its first byte.

@@ -23,8 +23,12 @@ function openFdCount(): number {
 
 let folder: string;
 let socketPath: string;
+/** And the environment's epoll and its eventfd, which stay. */
+const idleFdCount = openFdCount() + 2;
 
-beforeEach(() => {
+beforeEach(async () => {
+  // Sockets are closed elsewhere: those of the test before, too.
+  await expect.poll(openFdCount, { timeout: 60_000 }).toBeLessThanOrEqual(idleFdCount);
   folder = mkdtempSync(path.join(tmpdir(), 'tmemd-sockets-'));
   socketPath = path.join(folder, 's');
 });
