@@ -10,7 +10,6 @@
 #include <time.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -49,7 +48,7 @@ uint64_t failed = 0;
 
 std::string asText(const Schedule& schedule) {
   std::string text;
-  for (const Preemption& p : schedule.preemptions()) text += " " + std::to_string(p.step) + ":" + std::to_string(p.thread);
+  for (const Preemption& p : schedule.preemptions()) text.append(" ").append(std::to_string(p.step)).append(":").append(std::to_string(p.thread));
   return text;
 }
 
@@ -119,12 +118,11 @@ class Explorer {
     }
   }
   void tryRandom(std::mt19937_64& random) {
-    std::array<uint32_t, kPreemptions + 1> at;
-    size_t count = 1 + random() % at.size();
-    for (size_t i = 0; i < count; i++) at[i] = static_cast<uint32_t>(random() % (steps_ + 1));
-    std::sort(at.begin(), at.begin() + static_cast<ptrdiff_t>(count));
+    std::vector<uint32_t> at(1 + random() % (kPreemptions + 1));
+    for (uint32_t& step : at) step = static_cast<uint32_t>(random() % (steps_ + 1));
+    std::sort(at.begin(), at.end());
     Schedule schedule;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < at.size(); i++) {
       if (i == 0 || at[i] > at[i - 1]) schedule.add(at[i], static_cast<uint32_t>(random() % threads()));
     }
     tryOne(schedule);
