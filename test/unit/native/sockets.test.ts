@@ -126,7 +126,7 @@ describe('a connection', () => {
     expect(received.fdsTruncated).toBe(true);
     for (const fd of received.fds) closeSync(fd);
     await server.close();
-    expect(openFdCount()).toBe(before - 1);
+    await expect.poll(openFdCount).toBeLessThanOrEqual(before - 1);
     closeSync(file);
     for (const socket of [listener, client]) socket.close();
   });
@@ -145,7 +145,8 @@ describe('a connection', () => {
       await client.close();
       await rejected;
       await server.close();
-      expect(openFdCount()).toBe(before - 2);
+      // Less where the listener of the round before was closed only now.
+      await expect.poll(openFdCount).toBeLessThanOrEqual(before - 2);
       closeSync(file);
       listener.close();
       rmSync(socketPath);
