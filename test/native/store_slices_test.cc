@@ -104,7 +104,9 @@ TEST_CASE("of neighbouring pages put together those behind a closed gate find ro
   std::atomic<uint64_t>& attempts = StoreTestAccess::impl(store).place(victim.id)->guest->evictionAttempts;
   while (!over) {
     GateClosure closure(StoreTestAccess::impl(store).place(hog.id)->gate);
-    for (uint64_t before = attempts; !over && attempts == before;) std::this_thread::yield();
+    // Not for ever: the put may be waiting for this very gate since the closure before.
+    uint64_t before = attempts;
+    for (int looks = 0; looks < 1000 && !over && attempts == before; looks++) std::this_thread::yield();
   }
   putter.join();
   CHECK(failed == 0);
@@ -146,9 +148,10 @@ TEST_CASE("counters are read in the middle of a RESET, a pool's end and a guest'
         },
         [&] { store.reset(guest.id); },
         [&] {
-          GuestCounters counters = store.guestCounters(guest.id);
-          CHECK(store.poolCounters(guest.id).empty());
-          return partly(counters.persistentPages);
+          bool some = partly(store.guestCounters(guest.id).persistentPages);
+          // Its pools went before its first page.
+          if (some) CHECK(store.poolCounters(guest.id).empty());
+          return some;
         }));
   }
   SUBCASE("POOL_DESTROY") {
