@@ -39,7 +39,7 @@ void serve(GuestScene& scene) {
   auto drainPages = [&] {
     return !runs[1] || pages.run(queues[1], scene.memory, queues[1].vring.knownAvailable()) == PageRequests::Result::kDone;
   };
-  ControlRequests control(*scene.store, scene.guest, pages, counters, {drainPages, [] {}});
+  ControlRequests control(*scene.store, scene.guest, pages, counters, {drainPages, [] {}, [] {}});
   for (uint16_t i = 0; i < 2; i++) runs[i] = scene.start(queues[i], i);
   if (scene.flags & 4) drainPages();
   if (runs[0]) control.run(queues[0], scene.memory, GuestScene::kRingSize);
