@@ -110,9 +110,13 @@ SpanHeader* Bin::roomFor(uint32_t units) {
 }
 
 SpanHeader* Bin::takeFresh() {
-  SpanNumber span = table_.take(kind_, id_, quota_);
-  if (!span) return nullptr;
+  // Counted before it is ours and until it is not, so that who needs room never sees it nowhere.
   spanCount_.fetch_add(1, std::memory_order_relaxed);
+  SpanNumber span = table_.take(kind_, id_, quota_);
+  if (!span) {
+    spanCount_.fetch_sub(1, std::memory_order_relaxed);
+    return nullptr;
+  }
   SpanHeader& head = table_.header(span);
   open(head);
   return &head;
@@ -280,8 +284,8 @@ void Bin::setBackReference(Loc loc, BackReference reference) {
 bool Bin::freeIfEmpty(SpanHeader& head) {
   if (head.liveBlocks > 0 || !table_.tryExclusive(head.span)) return false;
   unlink(head);
-  spanCount_.fetch_sub(1, std::memory_order_relaxed);
   table_.release(head.span, quota_);
+  spanCount_.fetch_sub(1, std::memory_order_relaxed);
   return true;
 }
 

@@ -143,11 +143,12 @@ template <typename Enough>
 bool Store::Impl::evictUntil(Guest& requester, Enough enough) {
   WorkerContext context;
   context.scratch().background = true;
-  while (!enough()) {
+  for (int waits = 0; !enough();) {
     if (evictForRoom(context, requester)) continue;
-    std::optional<uint32_t> closedPlace = context.scratch().closedPlace;
-    if (!closedPlace) return false;
-    evictBehindGate(context, *closedPlace);
+    const WorkerContext::Scratch::Awaited& awaited = context.scratch().awaited;
+    // A gate opens; spans may be in use for as long as others want.
+    if (!awaited || (awaited.spansInUse && ++waits > kWaitsPerPut)) return false;
+    awaitRoom(context);
   }
   return true;
 }

@@ -4,7 +4,9 @@
 //
 // A guest whose gate is closed is passed over, not forgotten: when nobody else has anything that yields, its
 // place is noted, and who needs room waits for it once it is outside its own gate. Otherwise a guest
-// could keep its pages from yielding by sending control requests.
+// could keep its pages from yielding by sending control requests. In the same way spans that do not
+// yield because others are at work in them are waited for: else a put would be refused
+// because another evicts the last of them, or has just begun to fill it with ephemeral pages.
 #include <algorithm>
 #include <array>
 
@@ -23,8 +25,8 @@ void leaveOther(Gate& gate, bool background) { background ? gate.leaveInBackgrou
 bool Store::Impl::evictForRoom(WorkerContext& context, Guest& requester) {
   bump(requester.evictionAttempts);
   const bool background = context.scratch().background;
-  std::optional<uint32_t>& closedPlace = context.scratch().closedPlace;
-  closedPlace.reset();
+  WorkerContext::Scratch::Awaited& awaited = context.scratch().awaited;
+  awaited = {};
   std::array<uint32_t, kFruitlessGuests> fruitless;
   for (int passed = 0; passed < kFruitlessGuests; passed++) {
     Guest* most = nullptr;
@@ -37,7 +39,7 @@ bool Store::Impl::evictForRoom(WorkerContext& context, Guest& requester) {
       bool own = i == requester.place;
       if (!own && !enterOther(places[i].gate, background)) {
         // Of several the one behind us, so that not all wait for the same.
-        if (!closedPlace || *closedPlace < requester.place) closedPlace = i;
+        if (!awaited.closedPlace || *awaited.closedPlace < requester.place) awaited.closedPlace = i;
         continue;
       }
       Guest* guest = places[i].guest.get();
@@ -53,11 +55,12 @@ bool Store::Impl::evictForRoom(WorkerContext& context, Guest& requester) {
       }
       if (!own) leaveOther(places[i].gate, background);
     }
-    if (!most) return false;
+    if (!most) break;
+    awaited.spansInUse = true;
     bool evicted = evictFrom(context, *most);
     if (most != &requester) leaveOther(places[mostPlace].gate, background);
     if (evicted) {
-      closedPlace.reset();
+      awaited = {};
       return true;
     }
     fruitless[static_cast<size_t>(passed)] = mostPlace;
@@ -65,12 +68,13 @@ bool Store::Impl::evictForRoom(WorkerContext& context, Guest& requester) {
   return false;
 }
 
-void Store::Impl::evictBehindGate(WorkerContext& context, uint32_t place) {
-  const bool background = context.scratch().background;
-  Gate& gate = places[place].gate;
-  background ? gate.enterInBackground() : gate.enter();
-  if (Guest* guest = places[place].guest.get()) evictFrom(context, *guest);
-  leaveOther(gate, background);
+void Store::Impl::awaitRoom(WorkerContext& context) {
+  const WorkerContext::Scratch& scratch = context.scratch();
+  if (!scratch.awaited.closedPlace) return Backoff::nap();
+  GuestPlace& at = places[*scratch.awaited.closedPlace];
+  scratch.background ? at.gate.enterInBackground() : at.gate.enter();
+  if (Guest* guest = at.guest.get()) evictFrom(context, *guest);
+  leaveOther(at.gate, scratch.background);
 }
 
 bool Store::Impl::evictFrom(WorkerContext& context, Guest& victim) {

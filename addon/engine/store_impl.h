@@ -9,7 +9,9 @@
 // Eviction runs on the thread that needs room, which holds no lock but its own gate: it
 // enters its victim's gate only if that is open. Where only guests whose gates are closed
 // could yield, the put is taken back: its thread leaves its own gate, enters the other, evicts,
-// and begins the page anew (Store::put). So nobody who is inside a gate waits for another.
+// and begins the page again (Store::put). It does the same, after a nap, where the last spans that could
+// yield are in other threads' hands: evicted just now, or taking a block. So nobody who is inside a
+// gate waits for another.
 //
 // Lock order: controlling > controlMutex > guest gate > reading > map shard > bin or slab > span
 // table. `controlling` is held for as long as a drop takes, controlMutex only for short: counters
@@ -74,8 +76,13 @@ uint64_t randomNonZero();
 
 struct WorkerContext::Scratch {
   bool background = false;  // of a thread without a worker's priority: see Gate
-  std::optional<uint32_t> closedPlace;  // room is behind the closed gate of this place
-  bool mayWait = false;                 // the put in progress may wait for one
+  // Where there is room that an eviction could not get at; one of them at most.
+  struct Awaited {
+    std::optional<uint32_t> closedPlace;  // behind the closed gate of this place
+    bool spansInUse = false;              // in spans that others are at work in
+    explicit operator bool() const { return closedPlace || spansInUse; }
+  } awaited;
+  bool mayWait = false;  // the put in progress may wait for it
   CodecScratch codec;
   std::vector<Bin::Victim> victims = std::vector<Bin::Victim>(kEntriesPerSpanMax);
 };
@@ -153,9 +160,9 @@ struct Store::Impl {
     uint64_t contentHash = 0;
     Loc referenced = 0;  // a block that is probably the page, ours until letGo(); 0: none
   };
-  // Of the pages from number `first` on. Ends early where scratch().closedPlace is set.
+  // Of the pages from number `first` on. Ends early where scratch().awaited says what to wait for.
   PutResult putPages(WorkerContext& context, Guest& guest, Pool& pool, PageKey key, uint32_t first, uint32_t pageCount);
-  // None: nothing was done, for scratch().closedPlace must be entered first.
+  // None: nothing was done, for there is something to wait for first: scratch().awaited.
   std::optional<Status> putPage(WorkerContext& context, Guest& guest, Pool& pool, const PageKey& key, PutInHand& hand);
   void lookAhead(Guest& guest, std::span<PutInHand> pages);
   void hashPage(const Guest& guest, PutInHand& hand) const;
@@ -180,8 +187,9 @@ struct Store::Impl {
   Status refuse(Guest& guest, Pool& pool, const PageKey& key, Refusal why);
   // Spans evicted for one page at most, in either half of a put.
   static constexpr int kEvictionsPerPut = 8;
-  // How often a put waits for another's gate at most. One wait gives room unless others take it first.
-  static constexpr int kGatesPerPut = 64;
+  // How often a put waits at most, for another's gate or for spans in use. One wait gives room unless
+  // others take it first.
+  static constexpr int kWaitsPerPut = 64;
   // Spans looked at in vain, and guests so passed over, before an eviction gives up. A block that does not
   // yield is one being put: there are no more of these than threads.
   static constexpr int kFruitlessSpans = 4;
@@ -247,10 +255,10 @@ struct Store::Impl {
 
   // --- eviction ----------------------------------------------------------------------
   // Drops one span of ephemeral pages of the guest most above its share. False when nothing could be
-  // dropped: there is none that could yield, or scratch().closedPlace says whose gate was closed.
+  // dropped: there is none that could yield, or scratch().awaited says what to wait for.
   bool evictForRoom(WorkerContext& context, Guest& requester);
-  // The same of the guest at `place`, waiting for its gate. The caller is inside no other.
-  void evictBehindGate(WorkerContext& context, uint32_t place);
+  // Waits for what scratch().awaited says, and evicts where it was a gate. The caller is inside none.
+  void awaitRoom(WorkerContext& context);
   bool evictFrom(WorkerContext& context, Guest& victim);
   // For control operations: again and again, waiting for gates, until `enough()`. False when
   // nothing more could be dropped before.

@@ -2,7 +2,7 @@
 // the key in one store. A page that cannot be kept leaves the key empty.
 //
 // Eviction work is bounded: kEvictionsPerPut spans for the bytes and as many for the cells of a page, and
-// for all pages of a put together kGatesPerPut spans more behind gates that were closed.
+// again for each of the kWaitsPerPut waits that all pages of a persistent put have together.
 #include <array>
 #include <cassert>
 
@@ -14,8 +14,9 @@ Store::PutResult Store::put(WorkerContext& context, GuestId guestId, const PageK
   assert(pageCount >= 1 && pageCount <= kPutPagesMax);
   Impl::GuestPlace* at = impl_->place(guestId);
   PutResult result;
-  context.scratch().closedPlace.reset();
-  for (int gates = 0;; gates++) {
+  WorkerContext::Scratch& scratch = context.scratch();
+  scratch.awaited = {};
+  for (int waits = 0;; waits++) {
     {
       GateEntry entry(at->gate);
       Guest* guest = Impl::guestIn(*at, guestId);
@@ -24,12 +25,12 @@ Store::PutResult Store::put(WorkerContext& context, GuestId guestId, const PageK
       result.status = Status::kNoPool;
       Pool* pool = guest->pool(key.pool);
       if (!pool) return result;
-      context.scratch().mayWait = gates < Impl::kGatesPerPut;
+      scratch.mayWait = pool->persistent && waits < Impl::kWaitsPerPut;  // an ephemeral one may be refused at any time
       result = impl_->putPages(context, *guest, *pool, key, result.donePages, pageCount);
     }
-    // Room there is only with a guest whose gate was closed. It is for microseconds, and nobody waits for us now.
-    if (!context.scratch().closedPlace) return result;
-    impl_->evictBehindGate(context, *context.scratch().closedPlace);
+    // Room there is only where others are at work, for microseconds; and nobody waits for us now.
+    if (!scratch.awaited) return result;
+    impl_->awaitRoom(context);
   }
 }
 
@@ -71,11 +72,11 @@ std::optional<Status> Store::Impl::putPage(WorkerContext& context, Guest& guest,
       page.value == kEmptySlot ? Refusal::kCapacity : publish(context, guest, pool, key, page, &replaced);
   if (refusal != Refusal::kNone) {
     WorkerContext::Scratch& scratch = context.scratch();
-    if (refusal == Refusal::kCapacity && scratch.closedPlace && scratch.mayWait) return std::nullopt;
-    scratch.closedPlace.reset();
+    if (refusal == Refusal::kCapacity && scratch.awaited && scratch.mayWait) return std::nullopt;
+    scratch.awaited = {};
     return refuse(guest, pool, key, refusal);
   }
-  context.scratch().closedPlace.reset();
+  context.scratch().awaited = {};
   bump(pool.counters.putsTotal);
   bump(pool.counters.putsGoodTotal);
   if (replaced) bump(pool.counters.putsReplacedTotal);

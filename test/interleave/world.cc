@@ -113,7 +113,12 @@ void flushed(uint32_t guest, bool persistent, uint32_t from, uint32_t to, uint64
   for (uint32_t i = from; i < to; i++) record({Operation::kFlush, guest, persistent}, i, {Event::kFlushed, 0, begin, 0});
 }
 
+// A device has one control queue: what a guest asks for there is done one after the other. Else
+// a pool made in between would have the number that a page's key names.
+SpinLock controlQueues[kGuestsMax];
+
 void reset(const Operation& o) {
+  SpinGuard queue(controlQueues[o.guest]);
   uint64_t begin = now();
   store->reset(guests[o.guest]);
   flushed(o.guest, true, 0, kIndexes, begin);
@@ -169,6 +174,7 @@ void perform(Worker& worker, const Operation& o) {
     }
     case Operation::kReset: return reset(o);
     case Operation::kMakePool: {
+      SpinGuard queue(controlQueues[o.guest]);
       PoolId pool;
       if (store->createPool(guest, true, &pool) == Status::kOk) store->destroyPool(guest, pool);
       return;
@@ -269,6 +275,7 @@ void prepare(const Program& theProgram, bool judgeRefusals) {
 Verdict runOnce(const Schedule& schedule) {
   restoreSnapshot();
   for (Worker* worker : workers) worker->context.scratch().codec.storedRaw = false;
+  for (SpinLock& queue : controlQueues) new (&queue) SpinLock;  // a run that got stuck left some locked
   beginHistories();
   wrongInRun = nullptr;
   Verdict verdict;
