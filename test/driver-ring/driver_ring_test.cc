@@ -8,7 +8,6 @@
 // any time. At the end the host has exactly the pages that the model says.
 //
 // TMEMD_SEED and TMEMD_STRATEGY, as a failed run prints them, make that run alone again.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <chrono>

@@ -1,6 +1,5 @@
 // The requests of a virtio-blk queue, run in this thread: what each answers, what it leaves on the disk, and
 // that nothing a driver writes does anything else.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "device/blk_requests.h"
 
 #include <doctest/doctest.h>

@@ -1,5 +1,4 @@
 // Front ends that truncate the memory they share.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <sys/wait.h>

@@ -1,5 +1,4 @@
 // Guest memory: translation, and every region that must be refused.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>

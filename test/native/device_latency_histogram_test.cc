@@ -1,5 +1,4 @@
 // Where the bounds of the buckets lie.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include "device/latency_histogram.h"

@@ -1,5 +1,4 @@
 // Every rule of BAD_REQUEST, each broken alone.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <functional>

@@ -1,5 +1,4 @@
 // Whether there is a processor to poll on. How many threads there are is made up.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "device/scheduling.h"
 
 #include <doctest/doctest.h>

@@ -1,5 +1,4 @@
 // A whole device in process: rings in a memfd, requests through them.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "device/device.h"
 
 #include <doctest/doctest.h>

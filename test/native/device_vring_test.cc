@@ -1,5 +1,4 @@
 // The device's side of a split ring, against well-formed and hostile drivers.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <functional>

@@ -1,6 +1,5 @@
 // Which pieces of the arena are made huge pages, and that what lies in them stays what it is.
 // What the kernel answers is made up, where the rules are tested: not every machine has huge pages to give.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cstring>

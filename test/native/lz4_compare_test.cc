@@ -1,6 +1,5 @@
 // Comparing a page with a block against decoding the block byte by byte, as the LZ4 block
 // format describes it, and comparing then: the two must agree on every block, damaged ones too.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "engine/lz4_compare.h"
 
 #include <doctest/doctest.h>

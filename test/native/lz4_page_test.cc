@@ -1,6 +1,5 @@
 // The encoder against liblz4: its decoder must give the page back, and its encoder says how
 // short a block could be.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "engine/lz4_page.h"
 
 #include <doctest/doctest.h>

@@ -1,6 +1,5 @@
 // The way from a key to its slot, where names hash alike: seldom with the real hash, so it is given one that
 // tells hardly anything apart.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "engine/page_map.h"
 
 #include <doctest/doctest.h>

@@ -1,5 +1,4 @@
 // What descriptors are, and when the process at the other end of a connection has ended.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -3,7 +3,6 @@
 // spinning, by yielding or by sleeping alone waits for very long. Nothing here depends on the wall clock:
 // the waiter's own processor time says whether it spun, the third thread's whether the holder was lent
 // the waiter's priority.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <pthread.h>

@@ -1,6 +1,5 @@
 // The span table while its background works: what frames cost stays within the capacity, and
 // a frame set aside is had at once.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "engine/span_table.h"
 
 #include <doctest/doctest.h>

@@ -1,5 +1,4 @@
 // The contract's clauses (design: what tmem promises a guest), one by one.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include "native/store_fixture.h"

@@ -1,6 +1,5 @@
 // Counters and gauges: what they say when the background changes a page's form, and that the
 // invariants count every one of them anew.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <functional>

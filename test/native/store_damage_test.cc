@@ -1,7 +1,6 @@
 // A damaged arena: each range of its bytes inverted in turn, and each zeroed, as lost memory
 // reads: words, lines, cells, pages, frames. Recovery refuses it, or has every page either
 // right or CORRUPT; never a wrong one, never one nobody put, never none where there was one.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,5 +1,4 @@
 // Same-filled pages, duplicates, and who may share with whom, also after a recovery.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include "native/memory_file.h"

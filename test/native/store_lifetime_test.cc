@@ -4,7 +4,6 @@
 // steps one by one, by the functions a get is made of, and let others do in between what they may do at
 // any time; the others let threads race. The interleavings between all lines are
 // test/interleave's.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <atomic>

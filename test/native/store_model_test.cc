@@ -1,6 +1,5 @@
 // Long random sequences against a std::map: whatever the model says is held,
 // persistent, must come back; ephemeral pages may miss, and then keep missing.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <array>

@@ -1,5 +1,4 @@
 // Neighbouring pages put together: each is held as if it had been put by itself.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <random>

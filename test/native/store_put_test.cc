@@ -1,5 +1,4 @@
 // What a put makes of a page, whatever was put before it.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include "native/store_fixture.h"

@@ -1,6 +1,5 @@
 // Many threads at once, for ThreadSanitizer and for the checks within: each
 // thread owns its objects, so it knows what must come back.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <array>

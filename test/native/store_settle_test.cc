@@ -1,5 +1,4 @@
 // Background settling: less memory, the same pages.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include "native/store_fixture.h"

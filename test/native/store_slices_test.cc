@@ -1,5 +1,4 @@
 // What a guest's long control operations leave to others: room, counters and their own pace.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <time.h>

@@ -8,7 +8,6 @@
 // few instructions are found here.
 //
 // On x86-64 only, and not under sanitizers, whose instructions outnumber the operation's.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <fcntl.h>

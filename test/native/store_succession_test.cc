@@ -1,6 +1,5 @@
 // A store that ends and one that takes its arena over: what stays, and what a guest may
 // be taken over with.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <sys/mman.h>
 #include <unistd.h>

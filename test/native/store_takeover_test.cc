@@ -7,7 +7,6 @@
 // accepted, and works on. A put inside its guest's reserve is never refused.
 //
 // TMEMD_SEED repeats a run's choices, not its timing.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <sys/mman.h>
 #include <sys/time.h>
