@@ -72,6 +72,14 @@ export async function diskTools(signal: AbortSignal): Promise<string> {
   return path;
 }
 
+/** Program and first arguments of one of QEMU's tools, which know vhost-user disks by a library of their own. */
+export function blockTool(
+  name: 'qemu-io' | 'qemu-img' | 'qemu-storage-daemon',
+  signal: AbortSignal,
+): Promise<string[]> {
+  return script('block-tools.sh', [name], signal);
+}
+
 /** A kernel's source tree to put the driver into, built; not to be written to: a copy is. */
 export async function sourceTree(version: string, signal: AbortSignal): Promise<string> {
   const [path = ''] = await script('source-tree.sh', [version], signal);

@@ -3,13 +3,14 @@
  * built and downloaded on a fresh machine, nothing with all of it there. No test boots the debug kernel. What cannot be made
  * is left to the tests that need it to tell.
  */
-import { diskTools, kernels, makeArtefacts, oldQemuCommand, sourceTree } from './artefacts.js';
+import { blockTool, diskTools, kernels, makeArtefacts, oldQemuCommand, sourceTree } from './artefacts.js';
 
 const { signal } = new AbortController();
 const makers: (() => Promise<unknown>)[] = [
   ...kernels.filter((kernel) => kernel !== '5.10-debug').map((kernel) => () => makeArtefacts(kernel, signal)),
   () => oldQemuCommand(signal),
   () => diskTools(signal),
+  () => blockTool('qemu-io', signal),
   () => sourceTree('6.1', signal),
 ];
 for (const make of makers) {
