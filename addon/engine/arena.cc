@@ -88,9 +88,11 @@ void Arena::map() {
   if (base_ > low) munmap(low, static_cast<size_t>(base_ - low));
   if (end < low + room) munmap(end, static_cast<size_t>(low + room - end));
   madvise(base_, sizeBytes_, MADV_DONTDUMP);
+  loss_.emplace(base_, sizeBytes_, fd_);
 }
 
 Arena::~Arena() {
+  loss_.reset();
   if (base_) munmap(base_, sizeBytes_);
   close(fd_);
 }

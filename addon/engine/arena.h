@@ -1,10 +1,14 @@
 // The shared-memory file all page data lives in, mapped once. Untouched and
-// punched ranges cost no memory. Kept out of core dumps.
+// punched ranges cost no memory. Kept out of core dumps. Memory that cannot be had ends the process
+// (arena_loss.h).
 #ifndef TMEMD_ENGINE_ARENA_H_
 #define TMEMD_ENGINE_ARENA_H_
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+
+#include "engine/arena_loss.h"
 
 namespace tmemd {
 
@@ -55,6 +59,7 @@ class Arena {
   int fd_ = -1;
   std::byte* base_ = nullptr;
   uint64_t sizeBytes_ = 0;
+  std::optional<ArenaLoss> loss_;
 };
 
 }  // namespace tmemd

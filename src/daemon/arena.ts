@@ -4,7 +4,8 @@
  *
  * The file must be on a tmpfs, because an arena is memory and a disk would write
  * all of it back, and there must be room for the whole capacity, because memory
- * that is not there when a page is stored ends the process (SIGBUS).
+ * that is not there when a page is stored ends the process, with a line that
+ * says so.
  *
  * A new one gets its name when it is whole: a start that is killed leaves nothing
  * under that name, at worst a small file beside it.
