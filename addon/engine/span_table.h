@@ -75,6 +75,8 @@ class SpanTable {
   bool reserve(FrameQuota& quota, uint64_t frames);
   // Would `frames` fit beside what other quotas reserve, in an otherwise empty store?
   bool fits(uint64_t frames) const;
+  // What all spans together may take of the capacity.
+  uint64_t budgetBytes() const { return budgetFrames_ * kSpanBytes; }
 
   // Charges memory outside the arena (hash tables) to the capacity.
   bool borrow(uint64_t bytes);

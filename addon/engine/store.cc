@@ -134,8 +134,8 @@ void Store::Impl::validate(const GuestOptions& guest) const {
   if (guest.persistentReservePages > kPagesMax || !table.fits(frames)) {
     throw ConfigError("guest " + guest.name + ": reserve of " + std::to_string(guest.persistentReservePages) +
                       " pages costs up to " + std::to_string(frames * kSpanBytes) +
-                      " bytes: all reserves together must fit the capacity of " +
-                      std::to_string(options.capacityBytes));
+                      " bytes: all reserves together must fit the " + std::to_string(table.budgetBytes()) +
+                      " bytes for pages of a capacity of " + std::to_string(options.capacityBytes));
   }
 }
 

@@ -2,6 +2,7 @@
  * One service after the other on an arena file: killed in the middle of requests, stopped in good
  * order, or started where it must not.
  */
+import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -62,6 +63,11 @@ function pageOf(random: Random): Buffer {
   return Buffer.alloc(PAGE_BYTES, `row ${random.next()}, ${random.next()}; `);
 }
 
+/** One that it can shrink, or one that it cannot. */
+function contentOf(random: Random): Buffer {
+  return random.chance(0.5) ? pageOf(random) : randomBytes(PAGE_BYTES);
+}
+
 const get = (pool: number, index: number) => ({ op: wire.OP_GET, pool, index, nrPages: 1 });
 
 describe('with an arena file', () => {
@@ -102,6 +108,38 @@ describe('with an arena file', () => {
       expect(read.data.equals(page), `page ${number}`).toBe(true);
     });
     expect(running.log.some(({ msg }) => msg === 'disk begins, all zeros')).toBe(false);
+  });
+
+  test('a full disk in the smallest store that takes it goes on after a stop, and after a kill', async () => {
+    const guestSettings = { guests: { disk: { personality: 'blk', size: '4MiB' } } };
+    const SPAN_BYTES = 65536;
+    let memoryBytes = DISK_PAGES * PAGE_BYTES;
+    const sizes = () => ({ ...guestSettings, memory: `${memoryBytes}B` });
+    while ((await refusal(sizes())) !== 'started') memoryBytes += 4 * SPAN_BYTES;
+    await service?.stop();
+    rmSync(arena);
+    for (memoryBytes -= 3 * SPAN_BYTES; (await refusal(sizes())) !== 'started'; memoryBytes += SPAN_BYTES);
+    let running = service as Service;
+    const random = Random.announced('smallest');
+    const guest = connect(new BlkGuest(running.socket('disk')));
+    const sectorOf = (page: number) => (page * PAGE_BYTES) / SECTOR_BYTES;
+    // Some that compress and some that do not, and half of them replaced by the other kind.
+    const pages = Array.from({ length: DISK_PAGES }, () => contentOf(random));
+    for (let number = 0; number < DISK_PAGES * 1.5; number += 1) {
+      const page = number % DISK_PAGES;
+      if (number >= DISK_PAGES) pages[page] = contentOf(random);
+      expect(guest.write(0, sectorOf(page), pages[page] ?? Buffer.alloc(0)).status).toBe(Blk.OK);
+    }
+    for (const end of ['stop', 'kill'] as const) {
+      await running[end]();
+      running = await start(sizes());
+      guest.reconnect(running.socket('disk'));
+      pages.forEach((page, number) => {
+        const read = guest.read(0, sectorOf(number), PAGE_BYTES);
+        expect(read.data.equals(page), `page ${number} after a ${end}`).toBe(true);
+      });
+      expect(await running.admin.check()).toEqual({ ok: true, problem: '' });
+    }
   });
 
   test("a guest's persistent pages outlive a stop, and its driver finds them by its session", async () => {
