@@ -3,7 +3,7 @@
  * virtio-tmem guest driver: the device's life.
  *
  * probe	rings, RESET (a new session; the pools of an earlier life of this
- *		guest are gone), then the front ends
+ *		guest are gone), what the host wishes, then the front ends
  * remove	pages come back first; then whoever still waits is told that the
  *		device is gone. Who may touch something is gone before it:
  *		front ends, then the workers of the queues, then the rings,
@@ -31,8 +31,8 @@
 #include "vtmem_frontswap.h"
 #include "vtmem_power.h"
 #include "vtmem_rings.h"
-#include "vtmem_shrink.h"
 #include "vtmem_swapdev.h"
+#include "vtmem_wishes.h"
 
 struct srcu_struct vtmem_srcu;
 struct workqueue_struct *vtmem_workqueue;
@@ -82,18 +82,6 @@ static int vtmem_validate(struct virtio_device *vdev)
 	return 0;
 }
 
-/* Reads what may change while a session is open. */
-static void vtmem_read_limits(struct vtmem_device *dev)
-{
-	struct virtio_device *vdev = dev->vdev;
-
-	virtio_cread_le(vdev, struct virtio_tmem_config, persistent_limit,
-			&dev->limit);
-	if (dev->capabilities & VIRTIO_TMEM_CAP_TARGET)
-		virtio_cread_le(vdev, struct virtio_tmem_config,
-				persistent_target, &dev->target);
-}
-
 /* Reads what stays. Returns the number of request queues, or an errno. */
 static int vtmem_read_config(struct vtmem_device *dev)
 {
@@ -111,8 +99,6 @@ static int vtmem_read_config(struct vtmem_device *dev)
 			&dev->reserve);
 	virtio_cread_le(vdev, struct virtio_tmem_config, max_pages_per_request,
 			&dev->max_pages_per_request);
-	dev->target = VIRTIO_TMEM_NO_TARGET;
-	vtmem_read_limits(dev);
 
 	if (!(page_shift_mask & BIT(PAGE_SHIFT))) {
 		dev_err(&vdev->dev, "no pages of %lu bytes\n", PAGE_SIZE);
@@ -130,32 +116,9 @@ static int vtmem_read_config(struct vtmem_device *dev)
 		    VTMEM_MAX_QUEUES - 1U);
 }
 
-static void vtmem_config_work(struct work_struct *work)
-{
-	struct vtmem_device *dev =
-		container_of(work, struct vtmem_device, config_work);
-	u64 target = dev->target;
-
-	/* What goes has a target of its own. */
-	if (READ_ONCE(dev->removing))
-		return;
-	vtmem_read_limits(dev);
-	if (dev->target == target)
-		return;
-	/* A disk cannot refuse writes, nor take its pages home. */
-	if (dev->swapdev && dev->target != VIRTIO_TMEM_NO_TARGET)
-		dev_notice(&dev->vdev->dev,
-			   "the host asks for at most %llu pages: swapoff of the swap device gives them back\n",
-			   dev->target);
-	vtmem_shrink_wake();
-}
-
-/* May come in interrupt context, where config space cannot be read. */
 static void vtmem_config_changed(struct virtio_device *vdev)
 {
-	struct vtmem_device *dev = vdev->priv;
-
-	queue_work(system_unbound_wq, &dev->config_work);
+	vtmem_wishes_changed(vdev->priv);
 }
 
 static void vtmem_free(struct vtmem_device *dev)
@@ -183,7 +146,7 @@ static struct vtmem_device *vtmem_alloc(struct virtio_device *vdev)
 	dev->vdev = vdev;
 	mutex_init(&dev->control_mutex);
 	INIT_LIST_HEAD(&dev->pools);
-	INIT_WORK(&dev->config_work, vtmem_config_work);
+	vtmem_wishes_init(dev);
 	vtmem_power_init(dev);
 	dev->stats = alloc_percpu(struct vtmem_stats);
 	/* A guest that needs us may have no such piece of memory. */
@@ -232,6 +195,7 @@ static int vtmem_probe(struct virtio_device *vdev)
 		dev_err(&vdev->dev, "the service opened no session (%d)\n", err);
 		goto err_queues;
 	}
+	vtmem_wishes_start(dev);
 	vtmem_open_request_queues(dev);
 	err = vtmem_power_start(dev);
 	if (err)
@@ -253,8 +217,8 @@ err_power:
 err_queues:
 	vtmem_kill_queues(dev);
 	vtmem_close_queues(dev);
+	vtmem_wishes_stop(dev);
 	vtmem_delete_rings(dev);
-	cancel_work_sync(&dev->config_work);
 	vtmem_pool_free_all(dev);
 	vtmem_admission_stop(&dev->admission);
 	vtmem_reserve_free(&dev->spares);
@@ -270,7 +234,7 @@ static void vtmem_remove(struct virtio_device *vdev)
 	WRITE_ONCE(dev->removing, true);
 	/* Pairs with vtmem_pm_notify(). */
 	smp_mb();
-	cancel_work_sync(&dev->config_work);
+	vtmem_wishes_stop(dev);
 	if (!vtmem_drain(dev)) {
 		/* The machine stops with pages out: nothing of it is freed. */
 		get_device(&vdev->dev);
@@ -289,7 +253,6 @@ static void vtmem_remove(struct virtio_device *vdev)
 
 	vtmem_debugfs_remove(dev);
 	vtmem_delete_rings(dev);
-	cancel_work_sync(&dev->config_work);
 	vtmem_pool_free_all(dev);
 	vtmem_reserve_free(&dev->spares);
 	vtmem_free(dev);

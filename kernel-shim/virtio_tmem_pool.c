@@ -12,9 +12,13 @@
 #include <linux/slab.h>
 
 #include "vtmem.h"
+#include "vtmem_wishes.h"
 
 /* How long a pool's last requests are waited for. */
 #define POOL_DRAIN_TIMEOUT_MS	10000
+
+/* As long as an answer is waited for. */
+#define SLOT_TIMEOUT		(10 * HZ)
 
 struct vtmem_control {
 	u16 op;
@@ -34,14 +38,20 @@ static int vtmem_control(struct vtmem_device *dev,
 	int err;
 
 	lockdep_assert_held(&dev->control_mutex);
-	spin_lock_irqsave(&q->lock, flags);
-	vtmem_queue_harvest(q);
-	if (q->state == VTMEM_QUEUE_OPEN)
+	for (;;) {
+		spin_lock_irqsave(&q->lock, flags);
+		vtmem_queue_harvest(q);
+		if (q->state != VTMEM_QUEUE_OPEN) {
+			spin_unlock_irqrestore(&q->lock, flags);
+			return -EIO;
+		}
 		req = vtmem_queue_slot(q, &q->free);
-	if (!req) {
-		/* Closed, or a service that answered none of them. */
+		if (req)
+			break;
 		spin_unlock_irqrestore(&q->lock, flags);
-		return -EIO;
+		/* All are with requests that were given up, unanswered. */
+		if (!vtmem_wait_slot(q, SLOT_TIMEOUT))
+			return -ETIMEDOUT;
 	}
 	req->op = control->op;
 	req->flags = control->flags;
@@ -101,6 +111,44 @@ int vtmem_session_attach(struct vtmem_device *dev)
 	err = vtmem_control(dev, &control, NULL);
 	mutex_unlock(&dev->control_mutex);
 	return err;
+}
+
+/**
+ * vtmem_session_stat() - ask the host for a number
+ * @dev:	a device with a session
+ * @pool_id:	a pool's, or another number that STAT knows
+ * @value:	set on success
+ *
+ * Return: 0; -ENXIO if the host does not know @pool_id; another negative errno.
+ */
+int vtmem_session_stat(struct vtmem_device *dev, u32 pool_id, u64 *value)
+{
+	const struct vtmem_control control = {
+		.op = VIRTIO_TMEM_OP_STAT,
+		.pool_id = pool_id,
+	};
+	int err;
+
+	mutex_lock(&dev->control_mutex);
+	err = vtmem_control(dev, &control, value);
+	mutex_unlock(&dev->control_mutex);
+	return err;
+}
+
+/**
+ * vtmem_session_is_asked() - is a control request still to be answered?
+ * @dev: a device
+ */
+bool vtmem_session_is_asked(struct vtmem_device *dev)
+{
+	struct vtmem_queue *q = &dev->queues[VIRTIO_TMEM_CONTROL_QUEUE];
+	bool asked;
+
+	spin_lock_irq(&q->lock);
+	vtmem_queue_harvest(q);
+	asked = q->nr_inflight > 0;
+	spin_unlock_irq(&q->lock);
+	return asked;
 }
 
 /**
@@ -242,6 +290,7 @@ bool vtmem_pool_hold(struct vtmem_pool *pool, u64 limit)
 		return false;
 	}
 	atomic_long_inc(&pool->nr_held);
+	vtmem_wishes_hold(dev);
 	return true;
 }
 

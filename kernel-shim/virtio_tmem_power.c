@@ -3,7 +3,8 @@
  * virtio-tmem guest driver: when the machine sleeps or stops.
  *
  * freeze	rings run empty, then go. Gets wait, puts are refused
- * restore	new rings, ATTACH: the pools are as they were. Only where the
+ * restore	new rings, ATTACH: the pools are as they were, and what the host
+ *		wished meanwhile is asked for. Only where the
  *		host has lost the session there is a new one, see
  *		vtmem_pool_recreate_all()
  * S4		The memory image is made while the host still has the pages, and
@@ -30,6 +31,7 @@
 #include "vtmem_power.h"
 #include "vtmem_rings.h"
 #include "vtmem_swapdev.h"
+#include "vtmem_wishes.h"
 
 /* Puts and opens that have not seen @refuse_puts yet are inside vtmem_srcu. */
 static void vtmem_refuse_puts(struct vtmem_device *dev)
@@ -176,7 +178,7 @@ int vtmem_freeze(struct virtio_device *vdev)
 	unsigned int i;
 	int err;
 
-	cancel_work_sync(&dev->config_work);
+	vtmem_wishes_stop(dev);
 	for (i = 0; i < dev->nr_queues; i++) {
 		err = vtmem_queue_pause(&dev->queues[i]);
 		if (err) {
@@ -192,6 +194,7 @@ int vtmem_freeze(struct virtio_device *vdev)
 err_resume:
 	while (i--)
 		vtmem_queue_open(&dev->queues[i]);
+	vtmem_wishes_changed(dev);
 	return err;
 }
 
@@ -242,6 +245,7 @@ int vtmem_restore(struct virtio_device *vdev)
 		vtmem_kill_queues(dev);
 		return err;
 	}
+	vtmem_wishes_start(dev);
 	vtmem_open_request_queues(dev);
 	return 0;
 }

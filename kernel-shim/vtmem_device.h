@@ -33,7 +33,9 @@ struct vtmem_swapdev;
  * @limit:	most persistent pages, 0: none set
  * @max_pages_per_request: of a PUT or GET
  * @target:	pages the host asks us to come down to
- * @config_work: re-reads limit and target
+ * @asks_wishes: the device answers what limit and target are
+ * @wishes_asked: they are asked for, again and again
+ * @wishes_work: learns of both
  * @queues:	control queue, then the request queues
  * @nr_queues:	of both kinds
  * @control_mutex: serialises control requests
@@ -63,7 +65,9 @@ struct vtmem_device {
 	u64 limit;
 	u64 target;
 	u16 max_pages_per_request;
-	struct work_struct config_work;
+	bool asks_wishes;
+	bool wishes_asked;
+	struct delayed_work wishes_work;
 
 	struct vtmem_queue *queues;
 	unsigned int nr_queues;

@@ -48,6 +48,8 @@ struct vtmem_pool {
 
 int vtmem_session_reset(struct vtmem_device *dev);
 int vtmem_session_attach(struct vtmem_device *dev);
+int vtmem_session_stat(struct vtmem_device *dev, u32 pool_id, u64 *value);
+bool vtmem_session_is_asked(struct vtmem_device *dev);
 int vtmem_session_pages(struct vtmem_device *dev, bool persistent, u64 *pages);
 u64 vtmem_pool_present(struct vtmem_device *dev, bool persistent);
 struct vtmem_pool *vtmem_pool_create(struct vtmem_device *dev,

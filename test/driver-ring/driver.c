@@ -16,7 +16,7 @@ struct workqueue_struct *vtmem_workqueue;
 unsigned int vtmem_poll_us = 1;
 unsigned int vtmem_load_timeout_s;
 
-/* --- in place of virtio_tmem_clock.c and virtio_tmem_debugfs.c ----------- */
+/* --- in place of virtio_tmem_clock.c, _debugfs.c and _wishes.c ----------- */
 
 /* A poller looks a few times: each look is a scheduling point. */
 static u64 ticks;
@@ -29,6 +29,9 @@ void vtmem_record_latency(struct vtmem_device *dev, enum vtmem_latency kind, u64
   (void)kind;
   (void)ns;
 }
+
+/* This host wishes nothing. */
+void vtmem_wishes_changed(struct vtmem_device *dev) { (void)dev; }
 
 /* --- the device's life, as virtio_tmem_core.c and _power.c have it ------- */
 

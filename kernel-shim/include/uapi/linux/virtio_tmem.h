@@ -74,7 +74,10 @@ struct virtio_tmem_config {
 
 /* virtio_tmem_req.pool of STAT: every pool of the guest */
 #define VIRTIO_TMEM_ALL_POOLS		0xffffffffU
-/* ... persistent_target and persistent_limit as they are now, as in config space; NO_POOL from an older device */
+/*
+ * ... persistent_target and persistent_limit as they are now, as in config
+ * space; NO_POOL from an older device
+ */
 #define VIRTIO_TMEM_STAT_TARGET		0xfffffffeU
 #define VIRTIO_TMEM_STAT_LIMIT		0xfffffffdU
 
