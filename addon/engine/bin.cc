@@ -176,7 +176,7 @@ Loc Bin::store(const EncodedPage& page) {
   return makeLoc(span, index);
 }
 
-void Bin::adopt(SpanNumber span, std::span<const uint32_t> counts) {
+void Bin::adopt(SpanNumber span, std::span<const uint8_t> counts) {
   if (counts.empty()) {
     table_.release(span, quota_);
     return;

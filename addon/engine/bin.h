@@ -72,7 +72,7 @@ class Bin {
   // Takes over a span a killed process left: the entries that `counts` says are named,
   // and how often, each at most kMaxReferences. The last one is; all lie inside the span. With
   // no counts the span is free.
-  void adopt(SpanNumber span, std::span<const uint32_t> counts);
+  void adopt(SpanNumber span, std::span<const uint8_t> counts);
 
   // Forgets its spans, so that the arena stays as it is.
   void abandon() {

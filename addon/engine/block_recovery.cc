@@ -17,7 +17,7 @@ void Recovery::nameBlocks(Guest& guest, Leaf& leaf) {
     uint32_t bin = kind == SpanKind::kFree ? 0 : table_.binOf(span);
     if ((kind == SpanKind::kShared && bin == guest.group.bin.id()) ||
         (kind == SpanKind::kReserve && bin == guest.reserveBin.id())) {
-      named_.push_back(value & ~kSharedBit);
+      references_.note(value);
     } else {
       value = kDamagedSlot;
       changed = true;
@@ -27,32 +27,29 @@ void Recovery::nameBlocks(Guest& guest, Leaf& leaf) {
 }
 
 void Recovery::findBlocks() {
-  // By span: a count for each, then each to its place.
-  std::vector<uint32_t> begin(table_.spanCount() + 1);
-  for (Loc loc : named_) begin[spanOf(loc) + 1]++;
-  for (uint32_t span = 0; span < table_.spanCount(); span++) begin[span + 1] += begin[span];
-  std::vector<Loc> bySpan(named_.size());
-  std::vector<uint32_t> next(begin.begin(), begin.end() - 1);
-  for (Loc loc : named_) bySpan[next[spanOf(loc)]++] = loc;
-  for (SpanNumber span : blockSpans_) {
-    takeBlocks(span, {bySpan.data() + begin[span], begin[span + 1] - begin[span]});
+  references_.makeRoom();
+  for (GuestInHand& in : guests_) {
+    forEachLeaf(*in.guest, [&](PageMap::Shard& shard, CellRef, CellRef ref) {
+      for (uint32_t value : shard.leaf(ref).slot) {
+        if (isBlock(value)) references_.count(value);
+      }
+    });
   }
-  if (bad_.empty()) return;
-  std::sort(bad_.begin(), bad_.end());
+  for (SpanNumber span : blockSpans_) takeBlocks(span);
+  if (!anyLost_) return;
   for (GuestInHand& in : guests_) markDamaged(in);
 }
 
-void Recovery::takeBlocks(SpanNumber span, std::span<const Loc> named) {
-  std::array<uint32_t, kEntriesPerSpanMax> counts{};
-  for (Loc loc : named) counts[entryOf(loc)]++;
+void Recovery::takeBlocks(SpanNumber span) {
+  std::span<uint8_t> references = references_.of(span);
+  std::array<uint8_t, kEntriesPerSpanMax> counts{};
+  std::copy(references.begin(), references.end(), counts.begin());
   // Entries grow down from the end; those of lower numbers lie above.
-  uint32_t entries = 0;
-  for (uint32_t i = 0; i < kEntriesPerSpanMax; i++) {
-    if (counts[i] > 0) entries = i + 1;
-  }
+  uint32_t entries = static_cast<uint32_t>(references.size());
   auto lose = [&](uint32_t i) {
-    bad_.push_back(makeLoc(span, i));
+    references[i] = kLost;
     counts[i] = 0;
+    anyLost_ = true;
   };
   for (uint32_t i = 0; i < entries; i++) {
     if (counts[i] == 0) continue;
@@ -76,7 +73,7 @@ void Recovery::takeBlocks(SpanNumber span, std::span<const Loc> named) {
   store_.bins[table_.binOf(span)].load(std::memory_order_relaxed)->adopt(span, {counts.data(), entries});
 }
 
-bool Recovery::overlaps(SpanNumber span, std::span<const uint32_t> counts) const {
+bool Recovery::overlaps(SpanNumber span, std::span<const uint8_t> counts) const {
   std::array<uint8_t, kSpanBytes / 8> covered{};
   for (uint32_t i = 0; i < counts.size(); i++) {
     if (counts[i] == 0) continue;
@@ -94,7 +91,7 @@ void Recovery::markDamaged(GuestInHand& in) {
     Leaf& leaf = shard.leaf(ref);
     bool changed = false;
     for (uint32_t& value : leaf.slot) {
-      if (!isBlock(value) || !std::binary_search(bad_.begin(), bad_.end(), value & ~kSharedBit)) continue;
+      if (!isBlock(value) || references_.at(value) != kLost) continue;
       value = kDamagedSlot;
       changed = true;
     }

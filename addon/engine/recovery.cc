@@ -39,6 +39,9 @@ void Recovery::findGuests() {
     }
   }
   for (auto at = rest; at != spans.end(); ++at) sortSpan(*at);
+  for (uint32_t bin = 1; bin < owners_.size(); bin++) {
+    if (owners_[bin].role == Role::kGone) table_.forgetBin(bin);
+  }
   for (auto& one : found) {
     if (one.leaving) store_.records.remove(one.handle);
   }

@@ -12,6 +12,8 @@
 //               others are free                                       block_recovery.cc
 //   gauges      what guests and pools hold                            recovery.cc
 //
+// What it needs beside the arena is a byte for each block and some words for each span.
+//
 // It always fits. No frame is taken before those that the killed store had are accounted
 // to whom they were accounted to then: spans found are at most those it had taken, reserves
 // those it had set aside. Only tables are made anew, and they do with what room there is.
@@ -29,13 +31,15 @@
 #include <string>
 #include <vector>
 
+#include "engine/block_counts.h"
 #include "engine/store_impl.h"
 
 namespace tmemd {
 
 class Recovery {
  public:
-  explicit Recovery(Store::Impl& store) : store_(store), table_(store.table), owners_(Store::Impl::kBinsMax) {}
+  explicit Recovery(Store::Impl& store)
+      : store_(store), table_(store.table), owners_(Store::Impl::kBinsMax), references_(table_.spanCount()) {}
 
   void run(RecoveryReport* report) {
     try {
@@ -82,8 +86,8 @@ class Recovery {
 
   void findBlocks();
   void nameBlocks(Guest& guest, Leaf& leaf);
-  void takeBlocks(SpanNumber span, std::span<const Loc> named);
-  bool overlaps(SpanNumber span, std::span<const uint32_t> counts) const;
+  void takeBlocks(SpanNumber span);
+  bool overlaps(SpanNumber span, std::span<const uint8_t> counts) const;
   void markDamaged(GuestInHand& in);
 
   void settleAccounts(GuestInHand& in);
@@ -113,8 +117,9 @@ class Recovery {
   std::vector<Owner> owners_;  // by bin number
   std::vector<GuestInHand> guests_;
   std::vector<SpanNumber> blockSpans_;
-  std::vector<Loc> named_;  // for every slot that names a block
-  std::vector<Loc> bad_;    // of these: blocks that cannot be there
+  BlockCounts references_;
+  static constexpr uint8_t kLost = 0xff;  // in references_: the block cannot be there
+  bool anyLost_ = false;
   RecoveryReport report_;
 };
 

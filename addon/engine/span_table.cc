@@ -163,6 +163,20 @@ void SpanTable::release(SpanNumber span, FrameQuota* quota) {
   if (!wake_) trimIdle(kIdleFramesMax);
 }
 
+// Frames come and go between two slices, but none that others put there is of the bin, and those that
+// were there only ever move forward in `dirty_`, which is walked from its end.
+void SpanTable::forgetBin(uint32_t binId) {
+  for (size_t end = SIZE_MAX; end > 0;) {
+    SpinGuard guard(lock_);
+    end = std::min(end, dirty_.size());
+    for (size_t slice = std::min(end, kFramesAHold); slice > 0; slice--) {
+      std::atomic<uint32_t>& state = slots_[dirty_[--end]].state;
+      if (state.load(std::memory_order_relaxed) >> 16 != binId) continue;
+      state.store(static_cast<uint32_t>(SpanKind::kFree), std::memory_order_relaxed);
+    }
+  }
+}
+
 void SpanTable::setTended(std::function<void()> wake) {
   SpinGuard guard(lock_);
   wake_ = std::move(wake);

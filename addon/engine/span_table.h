@@ -65,6 +65,9 @@ class SpanTable {
                   const std::function<void(SpanNumber)>& prepare = nullptr);
   // The span must be exclusively held or never shared; ends the hold.
   void release(SpanNumber span, FrameQuota* quota);
+  // The bin is gone, all its spans released: the next of its number is not to have the frames as
+  // they are. To be called before there is one.
+  void forgetBin(uint32_t binId);
 
   // The spans that were found, after recovery; each is then released, or adopted by the
   // bin or slab that owns it; before that adopt() accounts it to its quota, if it has one.
@@ -103,6 +106,11 @@ class SpanTable {
   }
   uint32_t binOf(SpanNumber span) const { return slots_[span].bin.load(std::memory_order_relaxed); }
   uint32_t spanCount() const { return spanCount_; }
+  // Numbers above were never taken: to look at their places would cost memory.
+  SpanNumber highestUsed() const {
+    SpinGuard guard(lock_);
+    return highestUsed_;
+  }
   SpanKind kindOf(SpanNumber span) const {
     return static_cast<SpanKind>(slots_[span].state.load(std::memory_order_relaxed) & 0xff);
   }
@@ -177,6 +185,7 @@ class SpanTable {
   static constexpr uint32_t kHolders = 16;
   // Dirty frames kept for their former owner. While somebody tends, more may wait.
   static constexpr size_t kIdleFramesMax = 16;
+  static constexpr size_t kFramesAHold = 128;  // that forgetBin() looks at under one hold of the lock
   static constexpr size_t kWarmFramesMin = 4;
   static constexpr size_t kWarmFramesMax = 64;
   static constexpr uint64_t kWarmShare = 192;  // of the frames taken, one in so many

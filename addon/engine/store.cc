@@ -100,8 +100,10 @@ DedupGroup* Store::Impl::groupWithBin(uint32_t binId, const std::string& name) {
 
 void Store::Impl::leaveGroup(DedupGroup* group) {
   if (group->guestCount > 0) return;
-  bins[group->bin.id()].store(nullptr, std::memory_order_relaxed);
+  uint32_t binId = group->bin.id();
+  bins[binId].store(nullptr, std::memory_order_relaxed);
   std::erase_if(groups, [&](const auto& candidate) { return candidate.get() == group; });
+  table.forgetBin(binId);
 }
 
 void Store::Impl::validateLimits(const GuestOptions& guest) const {
@@ -276,8 +278,8 @@ void Store::Impl::dismiss(GuestPlace& at) {
   table.reserve(guest.leafQuota, 0);
   table.reserve(guest.objectQuota, 0);
   GuestRecords::Handle record = std::move(guest.record);
-  bins[guest.reserveBin.id()].store(nullptr, std::memory_order_relaxed);
-  bins[guest.ephemeralBin.id()].store(nullptr, std::memory_order_relaxed);
+  uint32_t binIds[] = {guest.reserveBin.id(), guest.ephemeralBin.id()};
+  for (uint32_t id : binIds) bins[id].store(nullptr, std::memory_order_relaxed);
   retiredEvictions += guest.counters().evictedTotal;
   retiredEvictionAttempts += guest.evictionAttempts.load(std::memory_order_relaxed);
   retiredCorrupt += guest.corruptFound.load(std::memory_order_relaxed);
@@ -289,6 +291,7 @@ void Store::Impl::dismiss(GuestPlace& at) {
     at.leaving = false;
   }
   gone.reset();
+  for (uint32_t id : binIds) table.forgetBin(id);
   leaveGroup(group);
   // Last: while a recovery could find a span of its bins, it must find whose it is.
   if (record.guest) records.remove(record);

@@ -11,6 +11,7 @@
 // Counters that only grow are compared with each other, as far as one follows from others.
 #include <algorithm>
 
+#include "engine/block_counts.h"
 #include "engine/store_impl.h"
 
 namespace tmemd {
@@ -25,6 +26,37 @@ std::string Store::checkInvariants() {
 }
 
 namespace {
+
+// The blocks that slots name, every slot counted.
+struct NamedBlocks {
+  // Entries of every span of blocks, free ones included.
+  explicit NamedBlocks(const SpanTable& table) : highest(table.highestUsed()), counts(highest + 1) {
+    for (SpanNumber span = 1; span <= highest; span++) {
+      SpanKind kind = table.kindOf(span);
+      if (kind != SpanKind::kShared && kind != SpanKind::kReserve && kind != SpanKind::kEphemeral) continue;
+      if (uint32_t entries = table.header(span).blockCount) counts.note(makeLoc(span, entries - 1));
+    }
+    counts.makeRoom();
+  }
+  bool count(Loc loc) {
+    if (spanOf(loc) > highest || entryOf(loc) >= counts.of(spanOf(loc)).size()) return false;
+    counts.count(loc);
+    slots++;
+    return true;
+  }
+  bool addUp(const SpanTable& table) {
+    for (SpanNumber span = 1; span <= highest; span++) {
+      uint32_t entry = 0;
+      for (uint8_t references : counts.of(span)) {
+        if (entryReferences(table.entry(span, entry++).load(std::memory_order_relaxed)) != references) return false;
+      }
+    }
+    return true;
+  }
+  SpanNumber highest;
+  BlockCounts counts;
+  uint64_t slots = 0;
+};
 
 // What a pool's gauges must be.
 struct PoolRecount {
@@ -77,7 +109,7 @@ const char* wrongWith(const Pool& pool, const PoolRecount& recount) {
 }
 
 void recountLeaf(const SpanTable& table, const Leaf& leaf, Pool& pool, PoolRecount& into, GuestRecount& guest,
-                 std::vector<Loc>& named) {
+                 NamedBlocks& named) {
   uint32_t pages = 0;
   for (uint32_t value : leaf.slot) {
     if (value == kEmptySlot) continue;
@@ -85,7 +117,10 @@ void recountLeaf(const SpanTable& table, const Leaf& leaf, Pool& pool, PoolRecou
     uint32_t lengthBytes = 0;
     Codec codec = Codec::kPlain;
     if (isBlock(value)) {
-      named.push_back(value & ~kSharedBit);
+      if (!named.count(value)) {
+        guest.wrong = "a slot names what is no block";
+        continue;
+      }
       Entry entry = table.entry(spanOf(value), entryOf(value)).load(std::memory_order_relaxed);
       if (entryReferences(entry) == 0) guest.wrong = "a slot names a free block";
       lengthBytes = entryLength(entry);
@@ -118,7 +153,7 @@ void recountLeaf(const SpanTable& table, const Leaf& leaf, Pool& pool, PoolRecou
 }
 
 void recountShard(const SpanTable& table, Guest& guest, PageMap::Shard& shard, GuestRecount& recount,
-                  std::vector<Loc>& named) {
+                  NamedBlocks& named) {
   SpinGuard guard(shard.lock);
   uint64_t objects = 0;
   uint64_t leaves = 0;
@@ -151,7 +186,7 @@ void recountShard(const SpanTable& table, Guest& guest, PageMap::Shard& shard, G
   if (objects != shard.objectCount() || leaves != shard.leafCount()) recount.wrong = "a shard lost cells";
 }
 
-std::string wrongWithGuest(const SpanTable& table, Guest& guest, std::vector<Loc>& named) {
+std::string wrongWithGuest(const SpanTable& table, Guest& guest, NamedBlocks& named) {
   GuestRecount recount(guest);
   for (uint32_t i = 0; i < PageMap::kShards; i++) recountShard(table, guest, guest.map.shard(i), recount, named);
   if (!recount.wrong.empty()) return recount.wrong;
@@ -207,7 +242,7 @@ std::string wrongWithGuest(const SpanTable& table, Guest& guest, std::vector<Loc
 // Every gate is closed.
 std::string Store::Impl::check() {
   if (const char* wrong = table.checkInvariants(); *wrong) return wrong;
-  std::vector<Loc> named;  // the block of every slot that names one
+  NamedBlocks named(table);
   uint64_t spans = records.slab().spanCount();
   uint64_t metadataBytes = records.slab().metadataBytes();
   uint64_t recordCells = 0;
@@ -231,13 +266,7 @@ std::string Store::Impl::check() {
   }
   if (recordCells != records.slab().liveCells()) return "records are lost";
   if (const char* wrong = index.audit(); *wrong) return wrong;
-  std::sort(named.begin(), named.end());
-  for (size_t i = 0; i < named.size();) {
-    size_t j = i;
-    while (j < named.size() && named[j] == named[i]) j++;
-    if (entryReferences(binOf(named[i]).entryOf(named[i])) != j - i) return "a block's references do not add up";
-    i = j;
-  }
+  if (!named.addUp(table)) return "a block's references do not add up";
   uint64_t references = 0;
   uint64_t dataBytes = 0;
   std::string wrong;
@@ -250,7 +279,7 @@ std::string Store::Impl::check() {
     metadataBytes += bin.metadataBytes();
   });
   if (!wrong.empty()) return wrong;
-  if (references != named.size()) return "blocks are referenced by nobody";
+  if (references != named.slots) return "blocks are referenced by nobody";
   SpanTable::Usage usage = table.usage();
   if (spans != usage.takenFrames) return "spans taken are not all owned";
   if (chargedBytes != usage.borrowedBytes) return "borrowed bytes are not those of the tables on the heap";

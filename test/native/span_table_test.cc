@@ -91,6 +91,31 @@ TEST_CASE("a frame set aside is had whatever others hold and the background is a
   }
 }
 
+TEST_CASE("frames that a bin left are its own as they are while it lives, and zeros to the next of its number") {
+  SpanTable table(64 << 20, 1, -1);
+  table.setTended([] {});  // frames that are freed wait for it, so that all stay
+  constexpr uint32_t kBin = 5;
+  constexpr uint32_t kSpans = 300;
+  auto takeAll = [&] {
+    std::vector<SpanNumber> spans;
+    uint32_t dirty = 0;
+    for (uint32_t i = 0; i < kSpans; i++) {
+      spans.push_back(table.take(SpanKind::kShared, kBin, nullptr));
+      REQUIRE(spans.back() != 0);
+      dirty += table.bytes(spans.back())[kSpanBytes - 1] != std::byte{0};
+      table.bytes(spans.back())[kSpanBytes - 1] = std::byte{1};
+    }
+    for (SpanNumber span : spans) table.release(span, nullptr);
+    return dirty;
+  };
+  CHECK(takeAll() == 0);
+  CHECK(takeAll() == kSpans);
+  table.forgetBin(kBin + 1);
+  CHECK(takeAll() == kSpans);
+  table.forgetBin(kBin);
+  CHECK(takeAll() == 0);
+}
+
 TEST_CASE("a large table that grows fast is warmed a huge page at a time, and gives back what was not needed") {
   constexpr uint64_t kFrames = 13000;  // one in 192 is the most that is warmed ahead
   constexpr uint64_t kRegionFrames = Arena::kHugeBytes / kSpanBytes;
