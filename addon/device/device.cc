@@ -11,6 +11,7 @@ namespace tmemd {
 
 Device::Device(std::shared_ptr<Store> store, GuestId guest, DeviceOptions options)
     : queueCount_(options.queueCount),
+      memoryMapBytesMax_(options.memoryMapBytesMax),
       worker_(std::make_unique<Worker>(std::move(store), guest, std::move(options))) {}
 
 Device::~Device() = default;
@@ -28,9 +29,18 @@ void Device::close(std::function<void()> done) {
 
 // --- memory ------------------------------------------------------------------
 
-GuestMemory::Regions Device::map(std::vector<RegionSetup> setups) {
+MapAllowance Device::allowance(bool besideTable) const {
+  MapAllowance allowance{memoryMapBytesMax_, 0};
+  for (const auto& region : regions_) allowance.bytesTaken += besideTable ? region->mappingBytes() : 0;
+  return allowance;
+}
+
+GuestMemory::Regions Device::map(std::vector<RegionSetup> setups, MapAllowance allowance) {
   GuestMemory::Regions regions;
-  for (RegionSetup& setup : setups) regions.push_back(std::make_shared<MappedRegion>(std::move(setup)));
+  for (RegionSetup& setup : setups) {
+    regions.push_back(std::make_shared<MappedRegion>(std::move(setup), allowance));
+    allowance.bytesTaken += regions.back()->mappingBytes();
+  }
   return regions;
 }
 

@@ -47,6 +47,8 @@ struct DeviceEvent {
 struct DeviceOptions {
   uint32_t maxPagesPerRequest = 64;
   uint16_t queueCount = 2;  // control queue included
+  // For all regions together; see MapAllowance.
+  uint64_t memoryMapBytesMax = UINT64_MAX;
   // Present: a virtio-blk device, whose queues are all request queues; else virtio-tmem.
   std::optional<DiskOptions> disk;
   std::function<void(const DeviceEvent&)> onEvent;
@@ -78,9 +80,12 @@ class Device {
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
+  // What a table may map, or a region beside the table that there is. A table and the one that it
+  // replaces are mapped at the same time, each within the allowance.
+  MapAllowance allowance(bool besideTable) const;
   // Maps regions; may wait for whoever serves their files, and is the only part that any thread may call.
-  // Throws FrontEndError. The descriptors are closed either way.
-  static GuestMemory::Regions map(std::vector<RegionSetup> setups);
+  // Throws FrontEndError, also for more than is allowed. The descriptors are closed either way.
+  static GuestMemory::Regions map(std::vector<RegionSetup> setups, MapAllowance allowance = {});
 
   // Regions that were mapped become the worker's to drop, whatever the outcome.
   void setMemoryTable(GuestMemory::Regions regions, Done done);
@@ -108,6 +113,7 @@ class Device {
   bool checkQueue(uint16_t queue, const Done& done) const;
 
   const uint16_t queueCount_;
+  const uint64_t memoryMapBytesMax_;
   GuestMemory::Regions regions_;  // the table as last handed over
   std::unique_ptr<Worker> worker_;
 };

@@ -1,103 +1,116 @@
-// The table of guards and the SIGBUS handler that searches it.
+// The registry of guards and what searches it at a SIGBUS.
 #include "device/fault_guard.h"
 
-#include <signal.h>
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 
-#include "device/front_end_error.h"
+#include "engine/bus_error.h"
 
 namespace tmemd {
 
-// free -> claimed (filled in) -> live -> free
+// A slot is free, live, free again and so on: `turns` counts, and odd is live. The handler may look
+// while others come and go. A slot whose count moved meanwhile may have told it the begin of one
+// mapping and the size of the next; it is not the one that the handler looks for, which stays.
 struct FaultGuard::Slot {
-  enum State : uint32_t { kFree, kClaimed, kLive };
-  std::atomic<uint32_t> state{kFree};
+  std::atomic<uint32_t> turns{0};
   std::atomic<bool> lost{false};
   std::atomic<uintptr_t> begin{0};
   std::atomic<size_t> sizeBytes{0};
+  std::atomic<size_t> pieceBytes{0};
+  Slot* nextFree = nullptr;
+
+  bool covers(uintptr_t address) const {
+    // Acquire: pairs with the release that made the slot live.
+    const uint32_t turn = turns.load(std::memory_order_acquire);
+    if (turn % 2 == 0) return false;
+    // Acquire: who sees what a later turn wrote sees below that the count moved.
+    const uintptr_t from = begin.load(std::memory_order_acquire);
+    const size_t size = sizeBytes.load(std::memory_order_acquire);
+    return address >= from && address - from < size && turns.load(std::memory_order_relaxed) == turn;
+  }
 };
 
 namespace {
 
-FaultGuard::Slot slots[FaultGuard::kMaxGuards];
-std::atomic<size_t> slotsUsed{0};  // slots at and beyond this were never claimed
-struct sigaction previousAction;
+// 256 slots, never given back: a handler may be looking at them.
+struct Block {
+  static constexpr size_t kSlots = 256;
+  FaultGuard::Slot slots[kSlots];
+  Block* next = nullptr;
+};
 
-void passOn(int signal, siginfo_t* info, void* context) {
-  if (previousAction.sa_flags & SA_SIGINFO) {
-    previousAction.sa_sigaction(signal, info, context);
-  } else if (previousAction.sa_handler == SIG_DFL || previousAction.sa_handler == SIG_IGN) {
-    // Returning faults again, and that kills the process as it would have.
-    struct sigaction fatal = {};
-    fatal.sa_handler = SIG_DFL;
-    sigaction(SIGBUS, &fatal, nullptr);
-  } else {
-    previousAction.sa_handler(signal);
-  }
+std::atomic<Block*> blocks{nullptr};
+std::mutex freeLock;  // guards what follows; not taken by the handler
+FaultGuard::Slot* freeSlots = nullptr;
+
+bool replace(uintptr_t begin, size_t sizeBytes) {
+  return mmap(reinterpret_cast<void*>(begin), sizeBytes, PROT_READ | PROT_WRITE,
+              MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED;
 }
 
-// Async-signal-safe: atomics and system calls only.
-void onBusError(int signal, siginfo_t* info, void* context) {
-  const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
-  // Acquire: pairs with the release in FaultGuard's constructor.
-  const size_t used = slotsUsed.load(std::memory_order_acquire);
-  for (size_t i = 0; i < used; ++i) {
-    FaultGuard::Slot& slot = slots[i];
-    // Acquire: pairs with the release that made the slot live.
-    if (slot.state.load(std::memory_order_acquire) != FaultGuard::Slot::kLive) continue;
-    const uintptr_t begin = slot.begin.load(std::memory_order_relaxed);
-    const size_t sizeBytes = slot.sizeBytes.load(std::memory_order_relaxed);
-    if (address < begin || address - begin >= sizeBytes) continue;
-    void* mapped = mmap(reinterpret_cast<void*>(begin), sizeBytes, PROT_READ | PROT_WRITE,
-                        MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mapped == MAP_FAILED) break;
-    slot.lost.store(true, std::memory_order_relaxed);  // read by this very thread
-    return;
-  }
-  passOn(signal, info, context);
+// Where memory is not overcommitted (vm.overcommit_memory=2) as much as a guest has is more than can
+// be promised; a piece is not, and the worker ends soon after.
+bool replaceAround(uintptr_t address, uintptr_t begin, size_t sizeBytes, size_t pieceBytes) {
+  return replace(begin, sizeBytes) ||
+         replace(begin + (address - begin) / pieceBytes * pieceBytes, pieceBytes);
 }
 
-void installHandler() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    struct sigaction action = {};
-    action.sa_sigaction = onBusError;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGBUS, &action, &previousAction);
-  });
+// See bus_error.h.
+bool onBusError(uintptr_t address) {
+  // Acquire: pairs with the release that published the block.
+  for (Block* block = blocks.load(std::memory_order_acquire); block; block = block->next) {
+    for (FaultGuard::Slot& slot : block->slots) {
+      if (!slot.covers(address)) continue;
+      // From here on it is this thread's own, which nobody changes.
+      if (!replaceAround(address, slot.begin.load(std::memory_order_relaxed),
+                         slot.sizeBytes.load(std::memory_order_relaxed),
+                         slot.pieceBytes.load(std::memory_order_relaxed)))
+        return false;
+      slot.lost.store(true, std::memory_order_relaxed);  // read by this very thread
+      return true;
+    }
+  }
+  return false;
+}
+
+FaultGuard::Slot* takeSlot() {
+  std::lock_guard<std::mutex> guard(freeLock);
+  if (!freeSlots) {
+    Block* made = new Block;
+    for (FaultGuard::Slot& slot : made->slots) {
+      slot.nextFree = freeSlots;
+      freeSlots = &slot;
+    }
+    made->next = blocks.load(std::memory_order_relaxed);
+    // Release: pairs with the handler's acquire.
+    blocks.store(made, std::memory_order_release);
+  }
+  FaultGuard::Slot* slot = freeSlots;
+  freeSlots = slot->nextFree;
+  return slot;
 }
 
 }  // namespace
 
-FaultGuard::FaultGuard(void* begin, size_t sizeBytes) : slot_(nullptr) {
-  installHandler();
-  for (size_t i = 0; i < kMaxGuards; ++i) {
-    uint32_t expected = Slot::kFree;
-    // Acquire: pairs with the release of the guard that freed the slot.
-    if (!slots[i].state.compare_exchange_strong(expected, Slot::kClaimed, std::memory_order_acquire))
-      continue;
-    slot_ = &slots[i];
-    size_t used = slotsUsed.load(std::memory_order_relaxed);
-    // Release: pairs with the handler's acquire of slotsUsed.
-    while (used < i + 1 && !slotsUsed.compare_exchange_weak(used, i + 1, std::memory_order_release)) {
-    }
-    break;
-  }
-  if (!slot_) throw FrontEndError("more than 4096 memory regions are mapped in this process");
+FaultGuard::FaultGuard(void* begin, size_t sizeBytes, size_t pieceBytes) : slot_(takeSlot()) {
+  static std::once_flag once;
+  std::call_once(once, [] { addBusErrorHandler(onBusError); });
   slot_->lost.store(false, std::memory_order_relaxed);
-  slot_->begin.store(reinterpret_cast<uintptr_t>(begin), std::memory_order_relaxed);
-  slot_->sizeBytes.store(sizeBytes, std::memory_order_relaxed);
-  // Release: pairs with the handler's acquire of state.
-  slot_->state.store(Slot::kLive, std::memory_order_release);
+  // Release: pair with the acquires in covers().
+  slot_->begin.store(reinterpret_cast<uintptr_t>(begin), std::memory_order_release);
+  slot_->sizeBytes.store(sizeBytes, std::memory_order_release);
+  slot_->pieceBytes.store(pieceBytes, std::memory_order_relaxed);
+  slot_->turns.fetch_add(1, std::memory_order_release);
 }
 
 FaultGuard::~FaultGuard() {
-  // Release: pairs with the next claimer's acquire.
-  slot_->state.store(Slot::kFree, std::memory_order_release);
+  slot_->turns.fetch_add(1, std::memory_order_relaxed);
+  std::lock_guard<std::mutex> guard(freeLock);
+  slot_->nextFree = freeSlots;
+  freeSlots = slot_;
 }
 
 bool FaultGuard::lost() const {

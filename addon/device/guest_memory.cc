@@ -18,7 +18,7 @@ namespace tmemd {
 namespace {
 
 std::string describe(const char* what, uint64_t address, uint64_t sizeBytes) {
-  char text[160];
+  char text[256];
   snprintf(text, sizeof text, "memory region at 0x%llx of %llu bytes: %s",
            static_cast<unsigned long long>(address), static_cast<unsigned long long>(sizeBytes), what);
   return text;
@@ -49,7 +49,7 @@ void requireDisjoint(const GuestMemory::Regions& sorted, uint64_t (MappedRegion:
 
 }  // namespace
 
-MappedRegion::MappedRegion(RegionSetup setup)
+MappedRegion::MappedRegion(RegionSetup setup, const MapAllowance& allowance)
     : guestAddress_(setup.guestAddress),
       sizeBytes_(setup.sizeBytes),
       userspaceAddress_(setup.userspaceAddress) {
@@ -75,6 +75,11 @@ MappedRegion::MappedRegion(RegionSetup setup)
       endBytes > static_cast<uint64_t>(std::numeric_limits<off_t>::max()))
     throw fail("it is too large to map");
   mappingBytes_ = (lengthBytes + granularity - 1) & ~(granularity - 1);
+  if (mappingBytes_ > allowance.bytesMax - std::min(allowance.bytesTaken, allowance.bytesMax)) {
+    const std::string most = std::to_string(allowance.bytesMax);
+    throw fail(
+        ("with it all regions are larger than the " + most + " bytes of the guest's memory_map_max").c_str());
+  }
   mapping_ = mmap(nullptr, mappingBytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, setup.fd.get(),
                   static_cast<off_t>(fileOffset));
   if (mapping_ == MAP_FAILED) throw fail(strerror(errno));
@@ -82,7 +87,7 @@ MappedRegion::MappedRegion(RegionSetup setup)
   madvise(mapping_, mappingBytes_, MADV_DONTDUMP);
   data_ = static_cast<std::byte*>(mapping_) + (setup.mmapOffsetBytes - fileOffset);
   try {
-    guard_ = std::make_unique<FaultGuard>(mapping_, mappingBytes_);
+    guard_ = std::make_unique<FaultGuard>(mapping_, mappingBytes_, granularity);
   } catch (...) {
     munmap(mapping_, mappingBytes_);
     throw;

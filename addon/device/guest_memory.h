@@ -36,17 +36,26 @@ struct RegionSetup {
   OwnedFd fd;
 };
 
+// How much of the process's address space a guest's regions may take together. A sparse file claims
+// any amount of it for nothing.
+struct MapAllowance {
+  uint64_t bytesMax = UINT64_MAX;
+  uint64_t bytesTaken = 0;  // by those that stay beside the next
+};
+
 // A region, mapped for as long as the object lives.
 class MappedRegion {
  public:
-  // Throws FrontEndError. The descriptor is closed either way.
-  explicit MappedRegion(RegionSetup setup);
+  // Throws FrontEndError, also for more than is allowed. The descriptor is closed either way.
+  explicit MappedRegion(RegionSetup setup, const MapAllowance& allowance = {});
   ~MappedRegion();
   MappedRegion(const MappedRegion&) = delete;
   MappedRegion& operator=(const MappedRegion&) = delete;
 
   uint64_t guestAddress() const { return guestAddress_; }
   uint64_t sizeBytes() const { return sizeBytes_; }
+  // Whole pages of the file's kind.
+  uint64_t mappingBytes() const { return mappingBytes_; }
   uint64_t userspaceAddress() const { return userspaceAddress_; }
   std::byte* data() const { return data_; }
   // The front end took the file away under us; see FaultGuard.

@@ -120,6 +120,8 @@ DeviceBinding::DeviceBinding(const Napi::CallbackInfo& info)
       asInteger(from.Get("maxPagesPerRequest"), "maxPagesPerRequest", 1, VIRTIO_TMEM_MAX_PAGES_PER_REQUEST));
   options.queueCount =
       static_cast<uint16_t>(asInteger(from.Get("queueCount"), "queueCount", 1, Device::kMaxQueues));
+  options.memoryMapBytesMax = static_cast<uint64_t>(
+      asInteger(from.Get("memoryMapBytesMax"), "memoryMapBytesMax", 1, int64_t{1} << 52));
   if (const Napi::Value disk = from.Get("disk"); !disk.IsUndefined())
     options.disk = readDisk(asObject(disk, "disk"));
   *onEvent_ = Napi::Persistent(asFunction(from.Get("onEvent"), "onEvent"));
@@ -178,7 +180,8 @@ DeviceBinding::Pending DeviceBinding::begin(Napi::Env env, bool resolvesToValue)
           }};
 }
 
-Napi::Value DeviceBinding::mapThen(Napi::Env env, std::vector<RegionSetup> setups, Adopt adopt) {
+Napi::Value DeviceBinding::mapThen(Napi::Env env, std::vector<RegionSetup> setups, bool besideTable,
+                                   Adopt adopt) {
   Pending pending = begin(env);
   struct Mapping {
     std::vector<RegionSetup> setups;
@@ -191,11 +194,12 @@ Napi::Value DeviceBinding::mapThen(Napi::Env env, std::vector<RegionSetup> setup
     runErrand(environment_->mainThread, [mapping] { mapping->setups.clear(); });
     return pending.promise;
   }
+  const MapAllowance allowance = device_->allowance(besideTable);
   runErrand(
       environment_->mainThread,
-      [mapping] {
+      [mapping, allowance] {
         try {
-          mapping->regions = Device::map(std::move(mapping->setups));
+          mapping->regions = Device::map(std::move(mapping->setups), allowance);
         } catch (const FrontEndError& error) {
           mapping->error = error.what();
         } catch (const std::bad_alloc&) {
@@ -225,18 +229,20 @@ Napi::Value DeviceBinding::setMemoryTable(const Napi::CallbackInfo& info) {
   std::vector<RegionSetup> regions;
   for (uint32_t i = 0; i < from.Length(); ++i)
     regions.push_back(readRegion(from.Get(i).As<Napi::Object>(), std::move(fds[i])));
-  return mapThen(info.Env(), std::move(regions), [this](GuestMemory::Regions mapped, Device::Done done) {
-    device_->setMemoryTable(std::move(mapped), std::move(done));
-  });
+  return mapThen(info.Env(), std::move(regions), false,
+                 [this](GuestMemory::Regions mapped, Device::Done done) {
+                   device_->setMemoryTable(std::move(mapped), std::move(done));
+                 });
 }
 
 Napi::Value DeviceBinding::addMemoryRegion(const Napi::CallbackInfo& info) {
   const Napi::Object from = asObject(info[0], "region");
   std::vector<RegionSetup> regions;
   regions.push_back(readRegion(from, takeFd(from.Get("fd"), "fd")));
-  return mapThen(info.Env(), std::move(regions), [this](GuestMemory::Regions mapped, Device::Done done) {
-    device_->addMemoryRegion(std::move(mapped.front()), std::move(done));
-  });
+  return mapThen(info.Env(), std::move(regions), true,
+                 [this](GuestMemory::Regions mapped, Device::Done done) {
+                   device_->addMemoryRegion(std::move(mapped.front()), std::move(done));
+                 });
 }
 
 Napi::Value DeviceBinding::removeMemoryRegion(const Napi::CallbackInfo& info) {

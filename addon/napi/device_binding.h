@@ -46,9 +46,10 @@ class DeviceBinding : public Napi::ObjectWrap<DeviceBinding>, private Stoppable 
   };
   Pending begin(Napi::Env env, bool resolvesToValue = false);
 
-  // Maps elsewhere (errand.h), then has the device adopt what was mapped.
+  // Maps elsewhere (errand.h), then has the device adopt what was mapped. One at a time, or the second's
+  // allowance is not what the first leaves.
   using Adopt = std::function<void(GuestMemory::Regions, Device::Done)>;
-  Napi::Value mapThen(Napi::Env env, std::vector<RegionSetup> setups, Adopt adopt);
+  Napi::Value mapThen(Napi::Env env, std::vector<RegionSetup> setups, bool besideTable, Adopt adopt);
 
   // Collected with the environment if never closed.
   using Callback = std::shared_ptr<Napi::FunctionReference>;

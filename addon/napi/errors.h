@@ -4,6 +4,8 @@
 
 #include <napi.h>
 
+#include <cerrno>
+#include <new>
 #include <string>
 #include <system_error>
 
@@ -33,6 +35,8 @@ auto translateErrors(Napi::Env env, Body body) {
     throw errorWithCode(env, error.what(), kArenaCode);
   } catch (const FrontEndError& error) {
     throw errorWithCode(env, error.what(), kFrontEndCode);
+  } catch (const std::bad_alloc&) {
+    throw errnoError(env, ENOMEM, "no memory");
   } catch (const std::system_error& error) {
     throw errnoError(env, error.code().value(), error.what());
   }

@@ -34,6 +34,10 @@ export interface GuestConfig {
   /** How long a connection may stay without SET_OWNER; Infinity: for ever. */
   silenceTimeoutMs: number;
   maxPagesPerRequest: number;
+  /** What the regions of a front end's memory table may be large together. */
+  memoryMapBytesMax: number;
+  /** How many there may be; at most MAX_MEMORY_REGIONS. */
+  memoryRegionsMax: number;
 }
 
 export interface Config {

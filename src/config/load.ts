@@ -10,6 +10,7 @@ import type { z } from 'zod';
 import { check } from './check.js';
 import { type Config, checkLimits, type DiskConfig, type GuestConfig } from './config.js';
 import { ConfigError } from './config-error.js';
+import { type GuestToShare, shareAddressSpace } from './memory-map.js';
 import { formatSize, PAGE_BYTES } from './quantity.js';
 import { readSource } from './read-source.js';
 import {
@@ -40,13 +41,14 @@ export interface Flags {
 export function loadConfig(flags: Flags, runtimeFolder: string): Config {
   const raw = flags.config === undefined ? {} : readToml(flags.config);
   const file = check(configFile, raw, flags.config === undefined ? '' : `${flags.config}: `);
-  const guests = [
+  const named = [
     ...Object.entries(file.guest).map(([name, section]) => toGuest(name, section)),
     ...(flags.socketPath ?? []).map(guestFromPath),
     ...(flags.disk ?? []).map(guestFromDisk),
     ...(flags.fd ?? []).map(guestFromFd),
   ];
-  if (guests.length === 0) guests.push(guestFromPath(join(runtimeFolder, 'default.sock')));
+  if (named.length === 0) named.push(guestFromPath(join(runtimeFolder, 'default.sock')));
+  const guests = shareAddressSpace(named);
   guests.forEach(checkLimits);
 
   const memory = fromFlag('--memory', memorySize, flags.memory);
@@ -122,7 +124,7 @@ function diskOf(name: string, section: GuestSection): DiskConfig | undefined {
   return { pageCount: section.size, blockBytes: section.block_size ?? PAGE_BYTES, serial };
 }
 
-function toGuest(name: string, section: GuestSection): GuestConfig {
+function toGuest(name: string, section: GuestSection): GuestToShare {
   const disk = diskOf(name, section);
   return {
     name,
@@ -141,11 +143,12 @@ function toGuest(name: string, section: GuestSection): GuestConfig {
     orphanTimeoutMs: section.orphan_timeout ?? (disk ? Number.POSITIVE_INFINITY : 0),
     silenceTimeoutMs: section.silence_timeout,
     maxPagesPerRequest: section.max_pages_per_request ?? 64,
+    memoryMapBytesMax: section.memory_map_max,
   };
 }
 
 /** A guest of the defaults, named by its socket's base name without the extension. */
-function guestFromPath(path: string): GuestConfig {
+function guestFromPath(path: string): GuestToShare {
   const socket = check(socketPath, path, '--socket-path');
   return toGuest(nameFromPath('--socket-path', socket), guestSection.parse({ socket }));
 }
@@ -157,14 +160,14 @@ function nameFromPath(flag: string, path: string): string {
   throw ConfigError.notAllowed(flag, path, allowed);
 }
 
-function guestFromDisk(text: string): GuestConfig {
+function guestFromDisk(text: string): GuestToShare {
   const [, path, size] = /^(.*)=([^=]*)$/.exec(text) ?? [];
   if (path === undefined) throw ConfigError.notAllowed('--disk', text, 'PATH=SIZE');
   const section = { socket: check(socketPath, path, '--disk'), personality: 'blk', size };
   return toGuest(nameFromPath('--disk', path), check(guestSection, section, '--disk: '));
 }
 
-function guestFromFd(text: string): GuestConfig {
+function guestFromFd(text: string): GuestToShare {
   const [, number, size] = /^(\d{1,6})(?:=(.*))?$/.exec(text) ?? [];
   const fd = Number(number ?? -1);
   const allowed = 'the number of an inherited socket, 3 or above, for a disk with =SIZE behind it';

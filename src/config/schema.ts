@@ -31,6 +31,7 @@
  *   silence_timeout = "10s"  # when a connection that says nothing is closed, or "never": a VMM may connect, then be
  *                            # busy for long with its guest's memory (prealloc=on)
  *   max_pages_per_request = 64         # 1..256; not with blk
+ *   memory_map_max = "96GiB" # of a front end's memory table; default: four times the host's memory, see memory-map.ts
  *   personality = "tmem"     # what the guest is shown: tmem, or blk: a disk (vhost-user-blk)
  *   size = "1GiB"            # blk only, required: of the disk; its reserve is as large
  *   block_size = 4096        # blk only: its logical block size, 512 or 4096 bytes
@@ -180,6 +181,7 @@ export const guestSection = z.strictObject(
     orphan_timeout: durationOrNever.optional(),
     silence_timeout: durationOrNever.default(10_000),
     max_pages_per_request: integer(1, 256).optional(),
+    memory_map_max: memorySize.optional(),
     personality: z.enum(['tmem', 'blk'], 'one of tmem, blk').default('tmem'),
     size: diskPages.optional(),
     block_size: z.literal([512, 4096], '512 or 4096').optional(),

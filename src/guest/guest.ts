@@ -133,7 +133,7 @@ export class Guest {
   }
 
   #openSession(connection: FdConnection, claim: Claim, onOwned: () => void): Session {
-    const { maxPagesPerRequest, requestQueueCount, disk } = this.#config;
+    const { maxPagesPerRequest, memoryMapBytesMax, requestQueueCount, disk } = this.#config;
     const queueCount = disk ? requestQueueCount : requestQueueCount + 1;
     const session = new Session({
       native: this.#native,
@@ -144,6 +144,7 @@ export class Guest {
         const device = new this.#native.Device(this.#store, this.#id, {
           maxPagesPerRequest,
           queueCount,
+          memoryMapBytesMax,
           ...(disk && { disk: { pageCount: disk.pageCount, serial: disk.serial } }),
           onEvent,
         });
@@ -153,6 +154,7 @@ export class Guest {
         return device;
       },
       queueCount,
+      memoryRegionsMax: this.#config.memoryRegionsMax,
       deviceFeatures: disk ? DISK_FEATURES : 0n,
       configSpace: () => this.#configSpace(),
       onDeviceEvent: (event) => this.#onDeviceEvent(event),

@@ -167,6 +167,8 @@ export interface DeviceOptions {
   maxPagesPerRequest: number;
   /** Control queue included; 1..256. */
   queueCount: number;
+  /** All regions of a memory table together; a table that is larger is refused. */
+  memoryMapBytesMax: number;
   /** Present: a virtio-blk device, which has no control queue. `serial` is what it answers to GET_ID. */
   disk?: { pageCount: number; serial: string };
   onEvent: (event: DeviceEvent) => void;

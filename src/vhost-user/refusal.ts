@@ -17,7 +17,8 @@ export interface Refusal {
 
 const cures: Record<RefusalKind, string> = {
   memory:
-    'give every memory backend of the guest share=on; fewer and larger regions where there are too many',
+    'give every memory backend of the guest share=on; fewer and larger regions where there are too many; ' +
+    'a larger memory_map_max where that is what it says',
   ring: 'give every memory backend of the guest share=on, those of DIMMs and NUMA nodes too; a ring must lie in it',
   channel: 'update the front end: it passed something else than its own channel',
   other: 'update the front end',

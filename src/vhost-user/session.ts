@@ -67,6 +67,7 @@ export interface SessionOptions {
   openDevice: (onEvent: (event: DeviceEvent) => void) => NativeDevice;
   /** Control queue included. */
   queueCount: number;
+  memoryRegionsMax: number;
   /** What the device offers beyond the rings' features. */
   deviceFeatures: bigint;
   /** The bytes as they are now, at most MAX_CONFIG_BYTES. */
@@ -318,10 +319,11 @@ export class Session {
     RESET_OWNER: () => this.#stopRings(),
     RESET_DEVICE: () => this.#stopRings(),
     GET_QUEUE_NUM: () => encodeU64(BigInt(this.#vrings.length)),
-    GET_MAX_MEM_SLOTS: () => encodeU64(BigInt(MAX_MEMORY_REGIONS)),
+    GET_MAX_MEM_SLOTS: () => encodeU64(BigInt(this.#options.memoryRegionsMax)),
 
     SET_MEM_TABLE: async ({ payload, fds }) => {
       const table = decodeMemoryTable(payload, fds.length);
+      this.#requireSlots(table.length);
       // Nothing to take the device with; an empty table of a front end that has it takes memory away.
       if (table.length === 0 && !this.#device) return undefined;
       await this.#changeMemory((device) =>
@@ -331,9 +333,7 @@ export class Session {
       return undefined;
     },
     ADD_MEM_REG: async ({ payload, fds }) => {
-      if (this.#regionCount >= MAX_MEMORY_REGIONS) {
-        throw new ProtocolError(`more than ${MAX_MEMORY_REGIONS} memory regions`);
-      }
+      this.#requireSlots(this.#regionCount + 1);
       const region = decodeMemoryRegion(payload);
       await this.#changeMemory((device) => device.addMemoryRegion({ ...region, fd: take(fds, 0) }));
       this.#regionCount += 1;
@@ -413,6 +413,13 @@ export class Session {
     },
     GET_STATUS: () => encodeU64(this.#status),
   };
+
+  #requireSlots(count: number): void {
+    const { memoryRegionsMax } = this.#options;
+    if (count <= memoryRegionsMax) return;
+    const why = memoryRegionsMax < MAX_MEMORY_REGIONS ? ": a guest's share of vm.max_map_count" : '';
+    throw new ProtocolError(`more than ${memoryRegionsMax} memory regions${why}`);
+  }
 
   /** The first memory that can be mapped takes the device. */
   async #changeMemory(change: (device: NativeDevice) => Promise<void>): Promise<void> {

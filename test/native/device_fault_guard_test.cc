@@ -1,9 +1,17 @@
 // Front ends that truncate the memory they share.
 #include <doctest/doctest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstddef>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -30,6 +38,24 @@ int signalOf(Body body) {
   int status = 0;
   waitpid(child, &status, 0);
   return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+// From here on the process gets no mapping of so many bytes or more, as one with vm.overcommit_memory=2 that
+// has promised all it may; not even in the place of another, which RLIMIT_DATA would allow.
+void refuseMappingsFrom(uint32_t sizeBytes) {
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[1])),  // its lower half
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, sizeBytes, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  sock_fprog program{sizeof filter / sizeof *filter, filter};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+    raise(SIGSYS);
+  }
 }
 
 }  // namespace
@@ -62,12 +88,33 @@ TEST_CASE("a copy out of a truncated mapping ends and is known to be worthless")
   CHECK(region.lost());
 }
 
-TEST_CASE("a guard's place is used again") {
-  GuestRam victim(kPage);
-  for (size_t i = 0; i < 2 * FaultGuard::kMaxGuards; ++i) {
+TEST_CASE("however many regions others have mapped, one more is guarded") {
+  GuestRam others(kPage), victim(kPage);
+  std::vector<std::unique_ptr<MappedRegion>> regions;
+  for (size_t i = 0; i < 5000; ++i) regions.push_back(std::make_unique<MappedRegion>(others.region()));
+  for (int round = 0; round < 2; ++round) {
     const MappedRegion region(victim.region());
-    CHECK_FALSE(region.lost());
+    REQUIRE(ftruncate(victim.fd(), 0) == 0);
+    CHECK(read(region.data()) == 0);
+    CHECK(region.lost());
+    CHECK_FALSE(regions.front()->lost());
+    REQUIRE(ftruncate(victim.fd(), kPage) == 0);
+    regions.erase(regions.begin(), regions.begin() + 2500);  // and their places are used again
   }
+}
+
+TEST_CASE("a truncated region does no harm where not as much memory may be promised as it had") {
+  CHECK(signalOf([] {
+          constexpr uint32_t kLarge = 64 << 20;
+          GuestRam victim(kLarge);
+          const MappedRegion region(victim.region());
+          refuseMappingsFrom(kLarge);
+          if (ftruncate(victim.fd(), 0) != 0) raise(SIGUSR1);
+          errno = EDOM;
+          if (read(region.data() + kLarge / 2) != 0 || !region.lost()) raise(SIGUSR2);
+          if (errno != EDOM) raise(SIGUSR1);
+          memset(region.data(), 1, 64 * kPage);
+        }) == 0);
 }
 
 TEST_CASE("threads lose their own mappings only") {

@@ -132,6 +132,28 @@ TEST_CASE("a region that cannot be is refused and its descriptor closed") {
   refused([](RegionSetup& setup) { setup.fd = OwnedFd(eventfd(0, EFD_CLOEXEC)); });
 }
 
+TEST_CASE("a region that would take more than is allowed beside the others is refused before it is mapped") {
+  GuestRam ram(4 * kPage, 0);
+  const auto mapped = [&](uint64_t offset, uint64_t sizeBytes, MapAllowance allowance) {
+    RegionSetup setup = ram.region();
+    setup.mmapOffsetBytes = offset;
+    setup.sizeBytes = sizeBytes;
+    return MappedRegion(std::move(setup), allowance).mappingBytes();
+  };
+  CHECK(mapped(0, 4 * kPage, {4 * kPage, 0}) == 4 * kPage);
+  CHECK(mapped(0, 2 * kPage, {4 * kPage, 2 * kPage}) == 2 * kPage);
+  // Whole pages count, those at both ends too.
+  CHECK(mapped(kPage - 1, 2, {2 * kPage, 0}) == 2 * kPage);
+  CHECK_THROWS_AS(mapped(kPage - 1, 2, {2 * kPage - 1, 0}), FrontEndError);
+  CHECK_THROWS_AS(mapped(0, 1, {4 * kPage, 4 * kPage}), FrontEndError);
+  CHECK_THROWS_AS(mapped(0, 1, {kPage, 4 * kPage}), FrontEndError);
+  CHECK_THROWS_WITH_AS(
+      mapped(0, 3 * kPage, {4 * kPage, 2 * kPage}),
+      "memory region at 0x0 of 12288 bytes: with it all regions are larger than the 16384 bytes "
+      "of the guest's memory_map_max",
+      FrontEndError);
+}
+
 TEST_CASE("regions that overlap are refused, whichever addresses they overlap in") {
   GuestRam first(2 * kPage, 0x1000), second(2 * kPage, 0x2000), apart(2 * kPage, 0x8000);
   CHECK_THROWS_WITH_AS(GuestMemory({map(first.region()), map(second.region())}), doctest::Contains("overlap"),

@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "device/front_end_error.h"
 #include "native/guest_fixture.h"
 
 using namespace tmemd;
@@ -103,6 +104,7 @@ struct Guest {
     guest = store->addGuest({.name = "test", .dedupGroup = {}});
     DeviceOptions deviceOptions;
     deviceOptions.queueCount = 3;
+    deviceOptions.memoryMapBytesMax = 3 << 20;
     deviceOptions.onEvent = [this](const DeviceEvent& event) { events.add(event); };
     device.emplace(store, guest, std::move(deviceOptions));
     std::vector<RegionSetup> regions;
@@ -484,6 +486,23 @@ TEST_CASE("a disabled ring is not processed until it is enabled") {
   CHECK(guest.rings[0].usedIndex() == 0);
   CHECK(Guest::wait([&](auto done) { guest.device->enableVring(0, true, done); }).error == "");
   CHECK(guest.waitUsed(0, ++guest.completed[0]));
+}
+
+TEST_CASE("a table may take what is allowed, and a region beside it what it leaves") {
+  Guest guest;  // of 1 MiB
+  const auto setups = [&](size_t count) {
+    std::vector<RegionSetup> regions;
+    for (size_t i = 0; i < count; ++i) regions.push_back(guest.ram.region());
+    return regions;
+  };
+  const uint64_t most = guest.device->allowance(true).bytesMax;
+  CHECK(guest.device->allowance(false).bytesTaken == 0);
+  CHECK(guest.device->allowance(true).bytesTaken == 1 << 20);
+  CHECK(most == 3 << 20);
+  CHECK(Device::map(setups(3), guest.device->allowance(false)).size() == 3);
+  CHECK_THROWS_AS(Device::map(setups(4), guest.device->allowance(false)), FrontEndError);
+  CHECK(Device::map(setups(2), guest.device->allowance(true)).size() == 2);
+  CHECK_THROWS_AS(Device::map(setups(3), guest.device->allowance(true)), FrontEndError);
 }
 
 TEST_CASE("the memory table is swapped while rings run") {

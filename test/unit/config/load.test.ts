@@ -1,6 +1,6 @@
 /** From a file and flags to a Config; and what each kind of bad input is told. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ConfigError } from '../../../src/config/config-error.js';
@@ -49,6 +49,8 @@ describe('the configuration', () => {
           orphanTimeoutMs: 0,
           silenceTimeoutMs: 10_000,
           maxPagesPerRequest: 64,
+          memoryMapBytesMax: Math.min(4 * totalmem(), 2 ** 45),
+          memoryRegionsMax: 32,
         },
       ],
     });
@@ -81,6 +83,7 @@ describe('the configuration', () => {
       orphan_timeout = "30s"
       silence_timeout = "1m"
       max_pages_per_request = 16
+      memory_map_max = "96GiB"
     `);
     expect(config).toEqual({
       memoryBytes: 2 ** 31,
@@ -105,6 +108,8 @@ describe('the configuration', () => {
           orphanTimeoutMs: 30_000,
           silenceTimeoutMs: 60_000,
           maxPagesPerRequest: 16,
+          memoryMapBytesMax: 96 * 2 ** 30,
+          memoryRegionsMax: 32,
         },
       ],
     });
@@ -259,6 +264,14 @@ describe('bad input is told the key, the value and what is allowed:', () => {
     ],
     [guest('orphan_timeout = 30'), 'guest.web.orphan_timeout: 30 is not allowed; allowed: a duration like'],
     [guest('max_pages_per_request = 257'), 'allowed: an integer from 1 to 256'],
+    ...['0', '"none"', '"1KB"', '"-1GiB"', '"9999P"'].map((bytes): [string, string] => [
+      guest(`memory_map_max = ${bytes}`),
+      `guest.web.memory_map_max: ${bytes} is not allowed; allowed: ${size}, above 0`,
+    ]),
+    [
+      guest('memory_map_max = "33TiB"'),
+      'guest.web.memory_map_max: "33TiB" is not allowed; allowed: 32TiB (of 32TiB for all guests together)',
+    ],
     [
       guest('wieght = 1'),
       'guest.web.wieght: unknown key (did you mean weight?); allowed: socket, socket_mode, weight',

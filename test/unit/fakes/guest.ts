@@ -47,7 +47,7 @@ export class FakeListener implements FdListener {
   }
 }
 
-const config: GuestConfig = {
+export const fakeConfig: GuestConfig = {
   name: 'web',
   endpoint: { path: '/s/web.sock', mode: 0o600 },
   weight: 100,
@@ -60,6 +60,8 @@ const config: GuestConfig = {
   orphanTimeoutMs: 0,
   silenceTimeoutMs: 10_000,
   maxPagesPerRequest: 64,
+  memoryMapBytesMax: 2 ** 40,
+  memoryRegionsMax: 32,
 };
 
 export function rig(overrides: Partial<GuestConfig> = {}) {
@@ -91,7 +93,7 @@ export function rig(overrides: Partial<GuestConfig> = {}) {
     { level: 'debug', base: null },
     { write: (line: string) => log.push(JSON.parse(line)) },
   );
-  const guest = new Guest({ ...config, ...overrides }, native, store, logger);
+  const guest = new Guest({ ...fakeConfig, ...overrides }, native, store, logger);
   const listener = new FakeListener();
   const served = guest.serve({ listener });
   return {

@@ -12,7 +12,12 @@ beforeEach(() => {
   store = new native.Store({ capacityBytes: Math.max(native.minimumCapacityBytes(), 64 << 20) });
   const guest = store.addGuest({ name: 'g' });
   const onEvent = (_event: DeviceEvent) => {};
-  device = new native.Device(store, guest, { maxPagesPerRequest: 64, queueCount: 3, onEvent });
+  device = new native.Device(store, guest, {
+    maxPagesPerRequest: 64,
+    queueCount: 3,
+    memoryMapBytesMax: 2 ** 40,
+    onEvent,
+  });
 });
 
 afterEach(async () => {

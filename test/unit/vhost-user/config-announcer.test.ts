@@ -39,6 +39,7 @@ function rig(protocolFeatures = OFFERED_PROTOCOL_FEATURES) {
       return device;
     },
     queueCount: QUEUES,
+    memoryRegionsMax: 32,
     deviceFeatures: 0n,
     configSpace: () => Buffer.alloc(64),
     onDeviceEvent: () => {},

@@ -49,7 +49,7 @@ class Rig {
   /** Of the first memory given. */
   refuseFirst: Error | undefined;
 
-  constructor() {
+  constructor(memoryRegionsMax = MAX_MEMORY_REGIONS) {
     this.session = new Session({
       native: {
         closeFds: this.ledger.closeAll,
@@ -75,6 +75,7 @@ class Rig {
         return this.device;
       },
       queueCount: QUEUE_COUNT,
+      memoryRegionsMax,
       deviceFeatures: DEVICE_FEATURES,
       configSpace: () => CONFIG,
       onDeviceEvent: (event) => this.events.push(event),
@@ -612,6 +613,23 @@ describe('a session', () => {
     rig.send('ADD_MEM_REG', valid.ADD_MEM_REG.payload, 1);
     await rig.expectMisbehaved(/more than 32 memory regions/);
   });
+
+  test.each(['ADD_MEM_REG', 'SET_MEM_TABLE'] as const)(
+    'takes no more memory regions by %s than its share of mappings',
+    async (request) => {
+      const rig = new Rig(1).negotiate();
+      rig.send('GET_MAX_MEM_SLOTS');
+      rig.send('ADD_MEM_REG', valid.ADD_MEM_REG.payload, 1);
+      await rig.settled();
+      expect(rig.connection.written.map((reply) => reply.subarray(12))).toContainEqual(u64(1));
+      if (request === 'ADD_MEM_REG') rig.send(request, valid.ADD_MEM_REG.payload, 1);
+      else {
+        const region = valid.ADD_MEM_REG.payload.subarray(8);
+        rig.send(request, Buffer.concat([u32(2, 0), region, region]), 2);
+      }
+      await rig.expectMisbehaved(/more than 1 memory regions: a guest's share of vm.max_map_count/);
+    },
+  );
 
   test('hands a whole memory table over with a descriptor for each region', async () => {
     const regions = [1n, 2n].map((n) => ({
