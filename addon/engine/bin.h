@@ -124,12 +124,25 @@ class Bin {
   bool endEviction(SpanNumber span);
 
   // --- settling ---
-  // Sets the sparsest closed spans apart for their blocks to be moved elsewhere,
-  // until what is left is dense enough; returns how many. They are given back as
-  // they empty; endDraining() returns the rest to use.
-  uint32_t beginDraining();
-  void endDraining();
+  // Sets the sparsest closed spans apart for their blocks to be moved elsewhere, until what
+  // is left is dense enough. They are given back as they empty, or used again when nothing
+  // else has room; endDraining() returns the rest to use. Both work in steps, so that the lock is never
+  // held for long: true, or not 0, while there may be more.
+  struct Draining {
+    uint32_t spans = 0;      // set apart so far
+    uint64_t freeBytes = 0;  // in them
+  };
+  bool beginDraining(Draining& soFar);
+  uint32_t endDraining();  // spans returned to use
   bool isDraining(Loc loc) const;
+  // In holes, tails and headers.
+  uint64_t deadBytes() const {
+    SpinGuard guard(lock_);
+    return deadBytesLocked();
+  }
+  // Remembers with a block of LZ4 that a form was tried in vain. `seen` is its entry, read while it was
+  // referenced and the span pinned since.
+  void markTried(Loc loc, Entry seen, Codec codec);
 
   uint32_t id() const { return id_; }
   SpanKind kind() const { return kind_; }
@@ -176,8 +189,11 @@ class Bin {
   static constexpr uint64_t kDeadShareToDrain = 16;
   static constexpr uint64_t kDeadShareDrained = 32;
   static constexpr uint32_t kDrainListMin = kLists / 4;
+  static constexpr uint32_t kDrainedAtOnce = 8192;  // half a GiB of spans
+  static constexpr uint32_t kSpansPerDrainStep = 64;
 
   Released unrefLocked(Loc loc);
+  uint64_t deadBytesLocked() const { return spanCount() * kSpanBytes - sums_.liveUnits * 8; }
   uint32_t prefixUnits() const { return kind_ == SpanKind::kEphemeral ? 1 : 0; }
   uint32_t entriesMax() const { return kind_ == SpanKind::kReserve ? kReserveEntriesMax : kEntriesPerSpanMax; }
   static uint32_t tailBytes(const SpanHeader& head);

@@ -75,8 +75,9 @@ SpanHeader* Bin::packOne(uint32_t units, bool anyThatFits) {
   }
   constexpr int kPackTries = 4;
   int failures = 0;
-  uint32_t last = anyThatFits ? 0 : kPackFreeBytes / (kSpanBytes / kLists);
-  for (uint32_t list = kLists; list-- > last;) {
+  uint32_t last = (anyThatFits ? units * 8 : kPackFreeBytes) / (kSpanBytes / kLists);
+  // Those that are being drained are kept for when there is nothing else, and then come first.
+  for (uint32_t list = anyThatFits ? kLists + 1 : kLists; list-- > last;) {
     SpanNumber span = first_[list];
     while (span) {
       SpanHeader* head = &table_.header(span);
@@ -95,40 +96,57 @@ SpanHeader* Bin::packOne(uint32_t units, bool anyThatFits) {
   return nullptr;
 }
 
-uint32_t Bin::beginDraining() {
+bool Bin::beginDraining(Draining& soFar) {
   SpinGuard guard(lock_);
   uint64_t heldBytes = spanCount() * kSpanBytes;
-  uint64_t deadBytes = heldBytes - sums_.liveUnits * 8;
-  if (spanCount() <= 2 * kOpenSpans || deadBytes * kDeadShareToDrain < heldBytes) return 0;
-  uint32_t count = 0;
+  uint64_t deadBytes = deadBytesLocked();
+  deadBytes -= std::min(deadBytes, soFar.freeBytes);
+  uint64_t share = soFar.spans == 0 ? kDeadShareToDrain : kDeadShareDrained;
+  if (spanCount() <= 2 * kOpenSpans || deadBytes * share < heldBytes) return false;
+  uint32_t steps = 0;
   for (uint32_t list = kLists - 1; list >= kDrainListMin; list--) {
     while (SpanNumber span = first_[list]) {
-      if (deadBytes * kDeadShareDrained < heldBytes) return count;
+      if (deadBytes * kDeadShareDrained < heldBytes || soFar.spans == kDrainedAtOnce) return false;
+      if (steps++ == kSpansPerDrainStep) return true;
       SpanHeader& head = table_.header(span);
-      deadBytes -= std::min<uint64_t>(deadBytes, freeBytes(head));
+      uint64_t freeHere = std::min<uint64_t>(deadBytes, freeBytes(head));
+      deadBytes -= freeHere;
+      soFar.freeBytes += freeHere;
+      soFar.spans++;
       unlink(head);
       link(head, kDraining);
       freeIfEmpty(head);  // one that a reader was in when it became empty
-      count++;
     }
   }
-  return count;
+  return false;
 }
 
-void Bin::endDraining() {
+uint32_t Bin::endDraining() {
   SpinGuard guard(lock_);
-  while (SpanNumber span = first_[kDraining]) {
-    SpanHeader& head = table_.header(span);
+  uint32_t returned = 0;
+  for (; first_[kDraining] && returned < kSpansPerDrainStep; returned++) {
+    SpanHeader& head = table_.header(first_[kDraining]);
     unlink(head);
     link(head, listFor(head));
     freeIfEmpty(head);
   }
+  return returned;
 }
 
 bool Bin::isDraining(Loc loc) const {
   SpinGuard guard(lock_);
   // Whoever asks may know no more than that the block was there once.
   return table_.binOf(spanOf(loc)) == id_ && table_.header(spanOf(loc)).list == kDraining;
+}
+
+// One aligned store, and the checksum is that of every form of LZ4: so the block is whole
+// whenever the process is killed.
+void Bin::markTried(Loc loc, Entry seen, Codec codec) {
+  SpinGuard guard(lock_);
+  auto entry = table_.entry(spanOf(loc), tmemd::entryOf(loc));
+  Entry e = entry.load(std::memory_order_relaxed);
+  bool same = entryReferences(e) > 0 && withReferences(e, 0) == withReferences(seen, 0);
+  if (same && isLz4(entryCodec(e))) entry.store(withCodec(e, codec), std::memory_order_relaxed);
 }
 
 }  // namespace tmemd

@@ -42,6 +42,20 @@ class CellSlab {
   }
   // Unpublishes it first.
   void free(CellRef ref);
+  bool owns(SpanNumber span) const { return table_.kindOf(span) == kind_ && table_.binOf(span) == owner_; }
+  // Calls look() if that cell is one of this slab in use, and it stays so meanwhile: what was written before
+  // it was published may be read. False when it is not.
+  template <typename Look>
+  bool lookAt(CellRef ref, Look look) {
+    SpinGuard guard(lock_);
+    // acquire pairs with the release that published the cell.
+    if (!owns(cellSpan(ref)) || std::atomic_ref<uint32_t>(*check(ref)).load(std::memory_order_acquire) ==
+                                    table_.check().ofFreeCell(ref)) {
+      return false;
+    }
+    look();
+    return true;
+  }
 
   uint64_t spanCount() const { return spanCount_.load(std::memory_order_relaxed); }
   uint64_t liveCells() const { return liveCells_.load(std::memory_order_relaxed); }

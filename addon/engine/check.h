@@ -61,7 +61,8 @@ class Check {
   }
   static uint64_t ofSuperblock(Superblock block) {
     block.check = 0;
-    return Check(kArenaMagic).of(block, kArenaVersion);
+    block.version = kArenaVersionBefore;
+    return Check(kArenaMagic).of(block, kArenaVersionBefore);
   }
 
  private:

@@ -27,10 +27,9 @@ uint64_t mix(uint64_t x) {  // the finaliser of SplitMix64
   return x ^ x >> 31;
 }
 
-// Ties a hash of stored bytes to their length and form. The two encoders of LZ4
-// share a decoder, so they share a form.
+// Ties a hash of stored bytes to their length and form. What LZ4 made is one form, whatever else was tried.
 uint32_t bind(uint64_t sum, uint32_t lengthBytes, Codec codec) {
-  uint64_t form = codec == Codec::kLz4Settled ? 0 : static_cast<uint64_t>(codec);
+  uint64_t form = isLz4(codec) ? 0 : static_cast<uint64_t>(codec);
   return static_cast<uint32_t>((sum + lengthBytes * 0x9e3779b97f4a7c15u + form * 0xc2b2ae3d27d4eb4fu) >> 32);
 }
 
@@ -82,22 +81,27 @@ SettlingEncoder::~SettlingEncoder() {
   ZSTD_freeCCtx(zstd_);
 }
 
-std::optional<EncodedPage> SettlingEncoder::encode(const PageHash& hash, const std::byte* page, uint32_t lengthBytes,
+std::optional<EncodedPage> SettlingEncoder::encode(const PageHash& hash, const std::byte* page, Entry now,
                                                    bool coldest) {
   constexpr int kHcLevel = 4;
   constexpr int kZstdLevel = 9;  // decodes as fast as 1 does
-  int lz4 = LZ4_compress_HC_extStateHC(lz4State_, reinterpret_cast<const char*>(page), reinterpret_cast<char*>(lz4_),
-                                       kPageLength, sizeof lz4_, kHcLevel);
-  uint32_t best = lz4 > 0 ? static_cast<uint32_t>(lz4) : kPageLength;
+  uint32_t best = entryLength(now);
+  bool better = false;
+  if (entryCodec(now) == Codec::kLz4) {
+    int lz4 = LZ4_compress_HC_extStateHC(lz4State_, reinterpret_cast<const char*>(page),
+                                         reinterpret_cast<char*>(lz4_), kPageLength, sizeof lz4_, kHcLevel);
+    better = lz4 > 0 && unitsFor(static_cast<uint32_t>(lz4)) < unitsFor(best);
+    if (better) best = static_cast<uint32_t>(lz4);
+  }
   if (coldest) {
     size_t zstd = ZSTD_compressCCtx(zstd_, zstdOut_, sizeof zstdOut_, page, kPageLength, kZstdLevel);
-    if (!ZSTD_isError(zstd) && zstd * 4 <= std::min(best, lengthBytes) * size_t{3}) {
+    if (!ZSTD_isError(zstd) && zstd * 4 <= best * size_t{3}) {
       uint32_t length = static_cast<uint32_t>(zstd);
       return EncodedPage{zstdOut_, length, Codec::kZstd, hash.stored(zstdOut_, length, Codec::kZstd)};
     }
   }
-  if (unitsFor(best) >= unitsFor(lengthBytes)) return std::nullopt;
-  return EncodedPage{lz4_, best, Codec::kLz4Settled, hash.stored(lz4_, best, Codec::kLz4Settled)};
+  if (!better) return std::nullopt;
+  return EncodedPage{lz4_, best, tried(coldest), hash.stored(lz4_, best, tried(coldest))};
 }
 
 EncodedPage encodePage(CodecScratch& scratch, const PageHash& hash, const std::byte* page, uint64_t pageHash) {
@@ -124,6 +128,7 @@ bool decode(CodecScratch& scratch, Codec codec, const std::byte* bytes, uint32_t
   switch (codec) {
     case Codec::kLz4:
     case Codec::kLz4Settled:
+    case Codec::kLz4Final:
       return LZ4_decompress_safe(reinterpret_cast<const char*>(bytes), reinterpret_cast<char*>(out),
                                  static_cast<int>(lengthBytes), kPageLength) == static_cast<int>(kPageLength);
     case Codec::kZstd:
@@ -149,7 +154,7 @@ bool holdsPage(CodecScratch& scratch, const std::byte* page, Entry entry, const 
   uint32_t lengthBytes = entryLength(entry);
   Codec codec = entryCodec(entry);
   if (codec == Codec::kPlain && lengthBytes == kPageLength) return std::memcmp(page, bytes, kPageLength) == 0;
-  if (canCompareLz4() && (codec == Codec::kLz4 || codec == Codec::kLz4Settled)) {
+  if (canCompareLz4() && isLz4(codec)) {
     return lz4Holds(bytes, lengthBytes, page);
   }
   return decode(scratch, codec, bytes, lengthBytes, scratch.compare) &&

@@ -71,9 +71,11 @@ class SettlingEncoder {
   ~SettlingEncoder();
   SettlingEncoder(const SettlingEncoder&) = delete;
   SettlingEncoder& operator=(const SettlingEncoder&) = delete;
-  // A form smaller than `lengthBytes` by enough to be worth it: LZ4 searched harder,
-  // or with `coldest`, zstd where that is a quarter smaller still.
-  std::optional<EncodedPage> encode(const PageHash& hash, const std::byte* page, uint32_t lengthBytes, bool coldest);
+  // A form smaller than `now`, which is one of LZ4, by enough to be worth it: LZ4 searched harder, if that
+  // was not done; with `coldest`, zstd where that is a quarter smaller still.
+  std::optional<EncodedPage> encode(const PageHash& hash, const std::byte* page, Entry now, bool coldest);
+  // What a block of LZ4 is after that.
+  static constexpr Codec tried(bool coldest) { return coldest ? Codec::kLz4Final : Codec::kLz4Settled; }
 
  private:
   void* lz4State_;

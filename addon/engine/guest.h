@@ -49,6 +49,20 @@ struct Pool {
   AtomicOperationCounters counters;
 };
 
+// How far the draining of a group's sparse spans is: the settler's own, touched inside the gate of a member.
+struct GroupDrain {
+  uint64_t cycle = 0;      // 0: none under way. Every drain of the store has a number of its own
+  Bin::Draining apart;     // for it
+  uint32_t spansLeft = 0;  // of these, returned to use in the end
+  uint64_t notBefore = 0;  // the round in which the next may begin
+  uint32_t pauseRounds = 1;
+  uint64_t deadBytesLeft = 0;  // by the last one
+  // What was counted over its members in a round.
+  uint64_t countedIn = 0;
+  bool refilling = false;
+  bool walking = false;
+};
+
 // Guests that share blocks, or a guest alone.
 struct DedupGroup {
   DedupGroup(std::string groupName, uint64_t hashSalt, SpanTable& table, uint32_t binId)
@@ -57,6 +71,7 @@ struct DedupGroup {
   const uint64_t salt;
   Bin bin;
   uint32_t guestCount = 0;  // guarded by the store's control mutex
+  GroupDrain drain;
 };
 
 enum class Refusal { kNone, kCapacity, kLimit, kCap, kFrozen };

@@ -82,7 +82,10 @@ constexpr uint32_t cellIndex(CellRef ref) { return ref & 2047; }
 // --- the superblock --------------------------------------------------------------
 
 inline constexpr uint64_t kArenaMagic = 0x616e657261'6d74u;  // "tmarena"
-inline constexpr uint32_t kArenaVersion = 2;
+inline constexpr uint32_t kArenaVersion = 3;
+// Version 2 is the same without blocks of kLz4Final: it is taken over, and is of version 3 from then on, so
+// that a program that does not know these blocks leaves it alone.
+inline constexpr uint32_t kArenaVersionBefore = 2;
 
 // Kept, all of it. `magic` is stored last.
 struct Superblock {
@@ -94,7 +97,7 @@ struct Superblock {
   uint32_t spanCount;
   uint32_t leafBytes;  // a cell's: tells a build with another layout
   uint64_t secret;     // of page hashes and checks
-  uint64_t check;
+  uint64_t check;      // over all of it as it would be in version 2
 };
 
 // --- spans -----------------------------------------------------------------------
@@ -137,27 +140,43 @@ inline constexpr uint32_t kSpanDataBytes = kSpanBytes - sizeof(SpanHeader);
 using Entry = uint64_t;
 inline constexpr uint32_t kMaxReferences = 31;  // one more duplicate starts a new copy
 
+// Three of them are LZ4, for one decoder and with one checksum: they tell what the background tried.
 enum class Codec : uint32_t {
   kLz4 = 0,
-  kLz4Settled = 1,  // recompressed in the background, same decoder
+  kLz4Settled = 1,  // LZ4 searched harder: made so, or found to be no smaller
   kZstd = 2,
-  kPlain = 3,  // 4096 bytes as they are, or 8 that repeat
+  kPlain = 3,     // 4096 bytes as they are, or 8 that repeat
+  kLz4Final = 4,  // neither LZ4 searched harder nor zstd makes it any smaller
 };
+constexpr bool isLz4(Codec codec) { return codec != Codec::kZstd && codec != Codec::kPlain; }
+
+// The entry's two bits have no fifth value: kLz4Final has those of kPlain, and its length, which
+// no plain block has and no LZ4 block of a page could have, tells them apart.
+constexpr bool isPlainLength(uint32_t lengthBytes) {
+  return lengthBytes == 4096 || lengthBytes == sizeof(uint64_t);
+}
+constexpr uint64_t codecBits(Codec codec) {
+  return uint64_t{static_cast<uint32_t>(codec == Codec::kLz4Final ? Codec::kPlain : codec)} << 5;
+}
 
 constexpr Entry makeEntry(uint32_t checksum, uint32_t offsetUnits, uint32_t lengthBytes, Codec codec,
                           uint32_t references) {
   return uint64_t{checksum} << 32 | uint64_t{offsetUnits} << 19 | uint64_t{lengthBytes - 1} << 7 |
-         uint64_t{static_cast<uint32_t>(codec)} << 5 | references;
+         codecBits(codec) | references;
 }
 constexpr uint32_t entryChecksum(Entry e) { return static_cast<uint32_t>(e >> 32); }
 constexpr uint32_t entryOffsetUnits(Entry e) { return static_cast<uint32_t>(e >> 19) & 0x1fff; }
 constexpr uint32_t entryLength(Entry e) { return (static_cast<uint32_t>(e >> 7) & 0xfff) + 1; }
-constexpr Codec entryCodec(Entry e) { return static_cast<Codec>(e >> 5 & 3); }
+constexpr Codec entryCodec(Entry e) {
+  Codec codec = static_cast<Codec>(e >> 5 & 3);
+  return codec == Codec::kPlain && !isPlainLength(entryLength(e)) ? Codec::kLz4Final : codec;
+}
 constexpr uint32_t entryReferences(Entry e) { return static_cast<uint32_t>(e) & 31; }
 constexpr Entry withOffset(Entry e, uint32_t offsetUnits) {
   return (e & ~(uint64_t{0x1fff} << 19)) | uint64_t{offsetUnits} << 19;
 }
 
+constexpr Entry withCodec(Entry e, Codec codec) { return (e & ~(uint64_t{3} << 5)) | codecBits(codec); }
 constexpr Entry withReferences(Entry e, uint32_t references) { return (e & ~uint64_t{31}) | references; }
 
 constexpr uint32_t unitsFor(uint32_t bytes) { return (bytes + 7) / 8; }
@@ -200,7 +219,8 @@ struct Leaf {
   CellRef previousOfObject;
   CellRef nextOfObject;
   uint8_t used;      // slots that are not empty
-  uint8_t settled;   // how hard its pages were recompressed since the last put: 0, 1, 2
+  uint8_t settled;   // how hard its pages were recompressed since the last put: 0, 1, 2. Above the
+                     // low four bits: how hard they are being recompressed, or 0
   uint16_t touched;  // the settling round it was last used in
   uint32_t nameCheck;
   uint32_t slotChecks[2];

@@ -23,9 +23,9 @@ void SpanTable::readSuperblock() {
   Superblock block;
   std::memcpy(&block, arena_.at(0), sizeof block);
   if (block.magic != kArenaMagic) throw AttachError("arena: it does not start with an arena's magic word");
-  if (block.version != kArenaVersion) {
-    throw AttachError("arena of version " + std::to_string(block.version) + ": this program reads version " +
-                      std::to_string(kArenaVersion));
+  if (block.version != kArenaVersion && block.version != kArenaVersionBefore) {
+    throw AttachError("arena of version " + std::to_string(block.version) + ": this program reads versions " +
+                      std::to_string(kArenaVersionBefore) + " and " + std::to_string(kArenaVersion));
   }
   if (block.check != Check::ofSuperblock(block)) throw AttachError("arena: its superblock is damaged");
   // What the check says was written may still have been written by another build.
@@ -41,6 +41,9 @@ void SpanTable::readSuperblock() {
   }
   capacityBytes_ = block.capacityBytes;
   check_.emplace(block.secret);
+  // release: the arena is of this version before anything in it is.
+  std::atomic_ref<uint32_t>(reinterpret_cast<Superblock*>(arena_.at(0))->version)
+      .store(kArenaVersion, std::memory_order_release);
 }
 
 void SpanTable::findSpans() {

@@ -295,13 +295,46 @@ bool SpanTable::tendHugePages() {
     if (!huge_->begin(&region)) return false;
   }
   Arena::HugeResult result = huge_->make(region);
-  SpinGuard guard(lock_);
-  if (huge_->finish(region, result)) {
-    for (SpanNumber span : clean_) {
-      if (huge_->reaches(frameOf(span), region)) punch(span);
-    }
+  bool refilled;
+  {
+    SpinGuard guard(lock_);
+    refilled = huge_->finish(region, result);
   }
+  if (refilled) giveBackAgain(region);
   return true;
+}
+
+// The frames of a region that are free though the kernel filled them: there are a few among the
+// clean ones, which may be many and are looked through some at a time. Those that are taken meanwhile
+// are no longer free, and those that become clean meanwhile were given back after it.
+void SpanTable::giveBackAgain(uint32_t region) {
+  constexpr size_t kLooksPerHold = 4096;
+  for (size_t next = 0;;) {
+    SpinGuard tending(tendingLock_);
+    SpanNumber span = 0;
+    {
+      SpinGuard guard(lock_);
+      size_t end = std::min(clean_.size(), next + kLooksPerHold);
+      for (; next < end && !span; next++) {
+        if (huge_->reaches(frameOf(clean_[next]), region)) span = clean_[next];
+      }
+      if (!span && next >= clean_.size()) return;
+      if (!span) continue;
+      if (framesWithMemory() >= budgetFrames_) {  // it cannot even be in hand for a moment
+        punch(span);
+        continue;
+      }
+      clean_[--next] = clean_.back();
+      clean_.pop_back();
+      tending_++;
+      punching_++;
+    }
+    punch(span);
+    SpinGuard guard(lock_);
+    tending_--;
+    punching_--;
+    clean_.push_back(span);
+  }
 }
 
 bool SpanTable::reserve(FrameQuota& quota, uint64_t frames) {

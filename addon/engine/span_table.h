@@ -106,10 +106,10 @@ class SpanTable {
   }
   uint32_t binOf(SpanNumber span) const { return slots_[span].bin.load(std::memory_order_relaxed); }
   uint32_t spanCount() const { return spanCount_; }
-  // Numbers above were never taken: to look at their places would cost memory.
-  SpanNumber highestUsed() const {
+  // Above the highest span number that was ever taken: to look at the places from here on would cost memory.
+  SpanNumber usedNumbersEnd() const {
     SpinGuard guard(lock_);
-    return highestUsed_;
+    return highestUsed_ + 1;
   }
   SpanKind kindOf(SpanNumber span) const {
     return static_cast<SpanKind>(slots_[span].state.load(std::memory_order_relaxed) & 0xff);
@@ -217,6 +217,7 @@ class SpanTable {
   size_t warmTarget() const;
   uint64_t takenLately() const { return takenThisRound_ + takenLastRound_; }
   bool giveFrameBack();
+  void giveBackAgain(uint32_t region);
   bool warmFrames();
   uint32_t framesToWarm(uint32_t* region) const;
   uint64_t fixedBytes() const;

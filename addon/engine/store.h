@@ -72,11 +72,14 @@ class AttachError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+class BackgroundClock;
+
 struct StoreOptions {
   uint64_t capacityBytes = uint64_t{1} << 30;  // hard: data, slack and metadata
   std::optional<uint64_t> hashSecret;          // random when absent
   bool weakHashForTest = false;                // every page's dedup hash collides
   bool backgroundSettling = true;
+  BackgroundClock* backgroundClock = nullptr;  // what that goes by; null: the machine's. Outlives the store
   // The empty file the arena is made in, opened for reading and writing; -1: memory
   // that nobody else can map. Locked against other stores while this one lives.
   // Who uses a file means to have the pages again: they stay in it when the store ends.
@@ -216,8 +219,9 @@ class Store {
 
  private:
   friend class Recovery;
+  friend class Activity;
   friend class Settler;
-  friend struct StoreTestAccess;  // test/native: damages blocks, settles at once
+  friend struct StoreTestAccess;  // test/native: damages blocks
   struct Impl;
   explicit Store(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

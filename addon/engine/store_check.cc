@@ -30,8 +30,8 @@ namespace {
 // The blocks that slots name, every slot counted.
 struct NamedBlocks {
   // Entries of every span of blocks, free ones included.
-  explicit NamedBlocks(const SpanTable& table) : highest(table.highestUsed()), counts(highest + 1) {
-    for (SpanNumber span = 1; span <= highest; span++) {
+  explicit NamedBlocks(const SpanTable& table) : end(table.usedNumbersEnd()), counts(end) {
+    for (SpanNumber span = 1; span < end; span++) {
       SpanKind kind = table.kindOf(span);
       if (kind != SpanKind::kShared && kind != SpanKind::kReserve && kind != SpanKind::kEphemeral) continue;
       if (uint32_t entries = table.header(span).blockCount) counts.note(makeLoc(span, entries - 1));
@@ -39,13 +39,13 @@ struct NamedBlocks {
     counts.makeRoom();
   }
   bool count(Loc loc) {
-    if (spanOf(loc) > highest || entryOf(loc) >= counts.of(spanOf(loc)).size()) return false;
+    if (spanOf(loc) >= end || entryOf(loc) >= counts.of(spanOf(loc)).size()) return false;
     counts.count(loc);
     slots++;
     return true;
   }
   bool addUp(const SpanTable& table) {
-    for (SpanNumber span = 1; span <= highest; span++) {
+    for (SpanNumber span = 1; span < end; span++) {
       uint32_t entry = 0;
       for (uint8_t references : counts.of(span)) {
         if (entryReferences(table.entry(span, entry++).load(std::memory_order_relaxed)) != references) return false;
@@ -53,7 +53,7 @@ struct NamedBlocks {
     }
     return true;
   }
-  SpanNumber highest;
+  SpanNumber end;
   BlockCounts counts;
   uint64_t slots = 0;
 };

@@ -23,7 +23,9 @@
 //
 //   entry     its references change under the bin's lock, as long as there are any. All else in
 //             it changes while nobody has the span pinned: packing takes it exclusively, and a
-//             last reference that goes while the span is pinned retires the entry (bin.h).
+//             last reference that goes while the span is pinned retires the entry (bin.h). But
+//             of a block with references one LZ4 codec may become another (markTried) while readers
+//             are there: by one atomic store of all 64 bits, before and after which every reader reads the same.
 //   slot      changes under its shard's lock, and what it named is let go under the same lock.
 //   a reader  pins under the shard's lock while the slot names the block, or while it holds a
 //             reference itself. Whoever lets the last reference go had that shard's lock, or the
@@ -31,11 +33,11 @@
 //             may read entry and bytes with no lock, whatever becomes of the slot, and if the slot
 //             then holds the same value still, it is the same block.
 //
-//   get, reindexLeaf, resettle           pin under the shard's lock
+//   get, the settler's walks             pin under the shard's lock
 //   lookAhead, sameContent,
 //   setBackReference                     pin with a reference of their own
 //   tryShare, listVictims, isStill,
-//   pack, isDraining                     hold the bin's lock, and look at spans the table says are
+//   pack, isDraining, markTried          hold the bin's lock, and look at spans the table says are
 //                                        the bin's; of entries at those with references
 //   prefetches                           may ask for any line: they read nothing
 //   huge pages                           the kernel moves bytes, not addresses
@@ -54,7 +56,6 @@
 
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -63,6 +64,7 @@
 #include "engine/codec.h"
 #include "engine/dedup_index.h"
 #include "engine/guest.h"
+#include "engine/leaf_walk.h"
 #include "engine/records.h"
 #include "engine/span_table.h"
 #include "engine/store.h"
@@ -267,29 +269,18 @@ struct Store::Impl {
   bool evictPage(Guest& guest, Bin::Victim victim);
 
   // --- settling: see settler.h ---------------------------------------------------------
-  struct SettlePolicy {
-    uint16_t hardAfterRounds;  // not touched for so long: LZ4 searched harder
-    uint16_t coldAfterRounds;  // and zstd
-  };
-  using SettleClock = std::chrono::steady_clock;
-  struct LeafName {
-    uint64_t objectHash;
-    CellRef object;
-    uint32_t number;
-  };
-  // Moves a leaf's blocks out of draining spans and, with a policy, recompresses them
-  // when it is cold. False when `until` came first.
-  bool settleLeaf(WorkerContext& context, SettlingEncoder& encoder, Guest& guest, PageMap::Shard& shard,
-                  LeafName name, const SettlePolicy* policy, SettleClock::time_point until);
-  // Replaces a slot's block by another form or place of the same page, if the slot
-  // still holds `value` in the end.
-  void resettle(WorkerContext& context, SettlingEncoder& encoder, Guest& guest, PageMap::Shard& shard, LeafName name,
-                uint32_t slot, uint32_t value, int level);
-  KeptPage movedCopy(WorkerContext& context, Bin& bin, uint64_t contentHash, Loc from);
-  uint64_t operationsSoFar();
-  // Puts a leaf's blocks into the index again, after recovery.
-  bool reindexLeaf(WorkerContext& context, Guest& guest, PageMap::Shard& shard, LeafName name,
-                   SettleClock::time_point until);
+  // What is done with one page in hand; all let go of it. Its guest's gate is entered.
+  // Recompresses it, if it was not tried already: level 1 LZ4 searched harder, 2 zstd too.
+  void resettle(WorkerContext& context, SettlingEncoder& encoder, Guest& guest, const PageInHand& page,
+                int level);
+  // Moves it out of a span that is being drained.
+  void moveOut(WorkerContext& context, Guest& guest, const PageInHand& page);
+  // Makes it known as a duplicate of pages to come.
+  void reindex(WorkerContext& context, Guest& guest, const PageInHand& page);
+  // Makes its slot name another form or place of the same page, if it still names the block.
+  void replaceBlock(Guest& guest, const PageInHand& page, const KeptPage& by);
+  template <typename Fits>
+  KeptPage anotherCopy(WorkerContext& context, Bin& bin, uint64_t contentHash, Loc from, Fits fits);
 
   // --- counters ------------------------------------------------------------------------
   std::string check();

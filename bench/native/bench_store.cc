@@ -5,24 +5,12 @@
 #include <fstream>
 #include <random>
 
-#include "engine/settler.h"
-
-namespace tmemd {
-
-struct StoreTestAccess {
-  static void settle(Store& store, uint16_t hardAfterRounds, uint16_t coldAfterRounds) {
-    Store::Impl::SettlePolicy policy{hardAfterRounds, coldAfterRounds};
-    store.impl_->settler->settleNow(&policy);
-  }
-};
-
-}  // namespace tmemd
-
 namespace tmemd::bench {
 
-BenchStore::BenchStore(uint64_t capacityBytes) {
+BenchStore::BenchStore(uint64_t capacityBytes, BackgroundClock* clock) {
   StoreOptions options;
   options.capacityBytes = capacityBytes;
+  options.backgroundClock = clock;
   store = std::make_unique<Store>(options);
   guest = addGuest("bench");
 }
@@ -53,10 +41,6 @@ void BenchStore::putAll(const std::vector<CorpusPage>& pages) {
 }
 
 uint64_t roomFor(size_t pages) { return pages * kPageBytes + (64 << 20); }
-
-void settleNow(Store& store, uint16_t hardAfterRounds, uint16_t coldAfterRounds) {
-  StoreTestAccess::settle(store, hardAfterRounds, coldAfterRounds);
-}
 
 std::vector<uint32_t> shuffled(size_t count, uint64_t seed) {
   std::vector<uint32_t> order(count);

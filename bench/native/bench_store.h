@@ -22,7 +22,8 @@ inline constexpr PoolId kPersistentPool = 0;
 inline constexpr PoolId kEphemeralPool = 1;
 
 struct BenchStore {
-  explicit BenchStore(uint64_t capacityBytes);
+  // With a clock for the background to go by; null: the machine's.
+  explicit BenchStore(uint64_t capacityBytes, BackgroundClock* clock = nullptr);
 
   GuestId addGuest(const std::string& name);
 
@@ -45,10 +46,6 @@ struct BenchStore {
 
 // A capacity that takes that many pages of any content.
 uint64_t roomFor(size_t pages);
-
-// Recompresses at once, instead of waiting for pages to be cold: those untouched
-// for that many of the settler's rounds. 0xffff: none.
-void settleNow(Store& store, uint16_t hardAfterRounds, uint16_t coldAfterRounds);
 
 // 0 to count - 1 in an order that depends on the seed alone.
 std::vector<uint32_t> shuffled(size_t count, uint64_t seed);

@@ -21,7 +21,6 @@ constexpr uint32_t kGuestsMax = 3;
 constexpr uint32_t kPages = 32;
 constexpr uint32_t kIndexes = 8;
 constexpr uint32_t kFillerObjectPages = 64;
-constexpr uint16_t kNever = 60000;
 
 // One for each fiber, and one more for what is done before and after. Not part of what is brought back.
 struct Worker {
@@ -128,25 +127,40 @@ void reset(const Operation& o) {
   store->createPool(guests[o.guest], false, &pool);
 }
 
-// What the settler does with a leaf, inside its guest's gate.
+// Every block that the put left as LZ4.
+class Recompressing final : public LeafVisitor {
+ public:
+  Recompressing(const SpanTable& table, uint32_t bin) : table_(table), bin_(bin) {}
+  bool enters(Leaf&, bool) override { return true; }
+  bool admits(Loc loc) override { return table_.binOf(spanOf(loc)) == bin_; }
+  bool wants(Entry entry) override { return entryCodec(entry) == Codec::kLz4; }
+  void leaves(Leaf&) override { left++; }
+
+  uint64_t left = 0;
+
+ private:
+  const SpanTable& table_;
+  const uint32_t bin_;
+};
+
+// What the settler does with a guest's leaves, inside the gate for one step at a time. Behind the last of
+// them are only free cells, in which schedules would be lost.
 void recompress(Worker& worker, const Operation& o) {
   Impl& impl = StoreTestAccess::impl(*store);
   Impl::GuestPlace& at = *impl.place(guests[o.guest]);
-  if (!at.gate.tryEnter()) return;
-  Guest& guest = *at.guest;
-  PageKey key = keyAt(true, 0);
-  uint64_t hash = guest.map.hashOf(key.pool, key.object.word);
-  PageMap::Shard& shard = guest.map.shard(PageMap::shardOf(hash));
-  CellRef object;
-  {
-    SpinGuard guard(shard.lock);
-    object = shard.findObject(hash, key.pool, key.object.word);
+  LeafCursor cursor;
+  uint64_t left = 0;
+  for (LeafWalk::Step walked = LeafWalk::Step::kOn; walked != LeafWalk::Step::kEnd;) {
+    if (!at.gate.tryEnterInBackground()) return;
+    Guest& guest = *at.guest;
+    Recompressing visitor(impl.table, guest.group.bin.id());
+    PageInHand page;
+    walked = LeafWalk(impl.table, guest, cursor).step(visitor, &page);
+    if (walked == LeafWalk::Step::kPage) impl.resettle(worker.context, worker.encoder, guest, page, 1);
+    left += visitor.left;
+    if (left >= guest.persistentLeaves.liveCells()) walked = LeafWalk::Step::kEnd;
+    at.gate.leaveInBackground();
   }
-  Impl::SettlePolicy policy{0, kNever};
-  if (object) {
-    impl.settleLeaf(worker.context, worker.encoder, guest, shard, {hash, object, 0}, &policy, Impl::SettleClock::time_point::max());
-  }
-  at.gate.leave();
 }
 
 void perform(Worker& worker, const Operation& o) {

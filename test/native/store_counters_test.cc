@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/incompressible.h"
+#include "native/fast_clock.h"
 #include "native/store_fixture.h"
 
 using namespace tmemd;
@@ -14,7 +15,6 @@ using namespace tmemd;
 namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
-constexpr uint16_t kNever = 60000;
 
 // A page that LZ4 makes smaller, but that is stored raw when the page before it was.
 std::optional<Page> pageOfTwoForms() {
@@ -60,7 +60,8 @@ struct BusyStore {
 TEST_CASE("kinds of pages stay right when draining finds a copy of another form") {
   std::optional<Page> page = pageOfTwoForms();
   REQUIRE(page);
-  Store store(storeOf(64 * kMiB));
+  FastClock clock;
+  Store store(storeOf(64 * kMiB, &clock));
   TestGuest guest(store, guestNamed("a"));
   // As many keys as may share the compressed block, in a span that will be sparse.
   for (uint32_t i = 0; i < kMaxReferences; i++) REQUIRE(guest.put(guest.p(1, i), *page) == Status::kOk);
@@ -70,7 +71,7 @@ TEST_CASE("kinds of pages stay right when draining finds a copy of another form"
   REQUIRE(guest.counters().rawPages == 2);
   CHECK(store.checkInvariants() == "");
   for (uint32_t i = 0; i < 3000; i++) guest.flush(guest.p(2, i));
-  StoreTestAccess::drain(store);
+  clock.pass(std::chrono::seconds(20));
   CHECK(store.checkInvariants() == "");
   guest.flush(guest.p(1, 0), 64);
   guest.flush(guest.p(2, 0), 6000);
@@ -82,11 +83,13 @@ TEST_CASE("kinds of pages stay right when draining finds a copy of another form"
 }
 
 TEST_CASE("kinds of pages stay right when pages are recompressed") {
-  Store store(storeOf(64 * kMiB));
+  FastClock clock;
+  Store store(storeOf(64 * kMiB, &clock));
   TestGuest guest(store, guestNamed("a"));
   for (uint32_t i = 0; i < 300; i++) REQUIRE(guest.put(guest.p(1, i), i % 3 ? textPage(i / 2) : randomPage(i / 6)) == Status::kOk);
-  for (uint16_t coldAfter : {kNever, uint16_t{0}}) {
-    StoreTestAccess::settle(store, 0, coldAfter);
+  // LZ4 searched harder, then zstd too.
+  for (std::chrono::minutes untouched : {std::chrono::minutes(3), std::chrono::minutes(6)}) {
+    clock.pass(untouched);
     CHECK(store.checkInvariants() == "");
   }
 }

@@ -214,7 +214,7 @@ TEST_CASE("what is no arena is refused") {
   Image image = sample.image;
   image[8] = std::byte{99};
   newer.write(image);
-  CHECK(refused(newer.fd) == "arena of version 99: this program reads version 2");
+  CHECK(refused(newer.fd) == "arena of version 99: this program reads versions 2 and 3");
 }
 
 TEST_CASE("two stores cannot have one arena") {

@@ -1,6 +1,7 @@
 // Same-filled pages, duplicates, and who may share with whom, also after a recovery.
 #include <doctest/doctest.h>
 
+#include "native/fast_clock.h"
 #include "native/memory_file.h"
 #include "native/store_fixture.h"
 
@@ -130,8 +131,11 @@ TEST_CASE("after a recovery, duplicates of the pages found are shared once the s
     }
     copy.write(file.read());
   }
-  std::unique_ptr<Store> store = Store::recover(copy.fd, StoreOptions());
-  StoreTestAccess::drain(*store);
+  FastClock clock;
+  StoreOptions recovering;
+  recovering.backgroundClock = &clock;
+  std::unique_ptr<Store> store = Store::recover(copy.fd, recovering);
+  clock.pass(std::chrono::seconds(1));
   uint64_t data = store->counters().dataBytes;
   WorkerContext context;
   for (const char* name : {"b", "reserved"}) {

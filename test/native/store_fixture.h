@@ -8,7 +8,6 @@
 #include <random>
 #include <string>
 
-#include "engine/settler.h"
 #include "engine/store.h"
 #include "engine/store_impl.h"
 
@@ -18,13 +17,7 @@ namespace tmemd {
 struct StoreTestAccess {
   using Impl = Store::Impl;
   static Impl& impl(Store& store) { return *store.impl_; }
-
-  // A whole walk of the settler, at once. Pages count as cold after so many rounds.
-  static void settle(Store& store, uint16_t hardAfterRounds, uint16_t coldAfterRounds) {
-    Store::Impl::SettlePolicy policy{hardAfterRounds, coldAfterRounds};
-    store.impl_->settler->settleNow(&policy);
-  }
-  static void drain(Store& store) { store.impl_->settler->settleNow(nullptr); }
+  static Guest& guest(Store& store, GuestId id) { return *Impl::guestIn(*store.impl_->place(id), id); }
 
   // False when the key holds no block.
   static bool damage(Store& store, GuestId guestId, const PageKey& key) {
@@ -128,9 +121,10 @@ struct TestGuest {
   WorkerContext context;
 };
 
-inline StoreOptions storeOf(uint64_t capacityBytes) {
+inline StoreOptions storeOf(uint64_t capacityBytes, BackgroundClock* clock = nullptr) {
   StoreOptions options;
   options.capacityBytes = capacityBytes;
+  options.backgroundClock = clock;
   return options;
 }
 

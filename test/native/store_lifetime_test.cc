@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "native/fast_clock.h"
 #include "native/store_fixture.h"
 
 using namespace tmemd;
@@ -21,8 +22,6 @@ namespace {
 
 using Impl = StoreTestAccess::Impl;
 constexpr uint64_t kMiB = 1 << 20;
-constexpr uint16_t kNever = 60000;
-
 // A get that stands still after it found its block.
 class StagedGet {
  public:
@@ -52,12 +51,14 @@ class StagedGet {
 };
 
 struct GroupOfTwo {
-  explicit GroupOfTwo(uint64_t capacityBytes) : store(storeOf(capacityBytes)), a(store, member("a")), b(store, member("b")) {}
+  explicit GroupOfTwo(uint64_t capacityBytes)
+      : store(storeOf(capacityBytes, &clock)), a(store, member("a")), b(store, member("b")) {}
   static GuestOptions member(const std::string& name) {
     GuestOptions options = guestNamed(name);
     options.dedupGroup = "g";
     return options;
   }
+  FastClock clock;
   Store store;
   TestGuest a;
   TestGuest b;
@@ -73,7 +74,7 @@ TEST_CASE("a persistent page that is recompressed while it is got comes back") {
   GroupOfTwo two(64 * kMiB);
   REQUIRE(two.a.put(two.a.p(1, 1), textPage(1)) == Status::kOk);
   StagedGet get(two.a, two.a.p(1, 1));
-  StoreTestAccess::settle(two.store, 0, kNever);
+  two.clock.pass(std::chrono::minutes(2));
   CHECK(get.finish() == Status::kOk);
   CHECK(get.out == textPage(1));
 }
@@ -83,7 +84,7 @@ TEST_CASE("a page that is got is never another guest's that took its place") {
   REQUIRE(two.a.put(two.a.p(1, 1), textPage(1)) == Status::kOk);
   {
     StagedGet get(two.a, two.a.p(1, 1));
-    StoreTestAccess::settle(two.store, 0, kNever);
+    two.clock.pass(std::chrono::minutes(2));
     for (uint64_t i = 0; i < 8; i++) two.b.put(two.b.p(9, static_cast<uint32_t>(i)), textPage(4242 + i));
     CHECK(get.finish() == Status::kOk);
     CHECK(get.out == textPage(1));
@@ -247,9 +248,9 @@ TEST_CASE("gets race with the settler, and with a guest of the group that puts a
   for (uint32_t leaf = 0; leaf < kKeys / 64; leaf++) putLeaf(leaf);
   uint64_t wrong = 0;
   {
-    Running settler([&](const std::atomic<bool>& stop) {
-      while (!stop) StoreTestAccess::settle(two.store, 0, kNever);
-    });
+    // Between any two slices half a minute goes by.
+    two.clock.setOnWait([&] { StoreTestAccess::impl(two.store).round.fetch_add(35); });
+    two.clock.runFreely(std::chrono::seconds(1));
     Running writer([&](const std::atomic<bool>& stop) {
       for (uint64_t n = 1'000'000; !stop; n++) {
         two.b.put(two.b.p(1, n % 8192), numbered(n));

@@ -18,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "native/fast_clock.h"
 #include "native/recovery_log.h"
 
 using namespace tmemd;
@@ -92,12 +93,6 @@ class Load {
     std::vector<std::thread> threads;
     for (uint32_t w = 0; w < RecoveryLog::kWorkers; w++) threads.emplace_back([this, w] { work(w); });
     threads.emplace_back([this] { visit(); });
-    threads.emplace_back([this] {
-      for (uint32_t round = 0;; round++) {
-        StoreTestAccess::settle(store_, 0, round % 2 ? 0 : 0xffff);
-        StoreTestAccess::drain(store_);
-      }
-    });
     for (std::thread& thread : threads) thread.join();  // never
   }
 
@@ -333,7 +328,10 @@ RecoveryLog& mapLog(int fd) {
 
 int beKilled(int arenaFd, int logFd, uint64_t seed, bool onlyCheck) {
   RecoveryLog& log = mapLog(logFd);
+  FastClock clock;
+  clock.runFreely(std::chrono::seconds(1));  // so that pages are recompressed all the time
   StoreOptions options;
+  options.backgroundClock = &clock;
   options.capacityBytes = log.roomy.load() ? 64 * kMiB : 5 * kMiB;
   struct stat status;
   fstat(arenaFd, &status);

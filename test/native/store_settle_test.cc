@@ -1,6 +1,7 @@
 // Background settling: less memory, the same pages.
 #include <doctest/doctest.h>
 
+#include "native/fast_clock.h"
 #include "native/store_fixture.h"
 
 using namespace tmemd;
@@ -8,7 +9,8 @@ using namespace tmemd;
 namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
-constexpr uint16_t kNever = 0xffff;
+using std::chrono::minutes;
+using std::chrono::seconds;
 
 // Pages in pairs, so that half of them are shared.
 void fill(TestGuest& guest, uint32_t count) {
@@ -28,14 +30,15 @@ void checkHeld(TestGuest& guest, uint32_t count, uint32_t every) {
 }  // namespace
 
 TEST_CASE("draining gives the memory of flushed pages back and keeps the others") {
-  Store store(storeOf(64 * kMiB));
+  FastClock clock;
+  Store store(storeOf(64 * kMiB, &clock));
   TestGuest guest(store, guestNamed("a"));
   fill(guest, 8000);
   uint64_t full = store.counters().usedBytes;
   for (uint32_t i = 0; i < 8000; i++) {
     if (i % 10) guest.flush(guest.p(i / 100, i));
   }
-  StoreTestAccess::drain(store);
+  clock.pass(seconds(20));
   // A fifth of the blocks stays, as every page kept is one of another pair: 18 % of the bytes. Around them lie
   // the holes of up to eight open spans and of closed ones not worth draining, and the spare and warm frames. How
   // many varies with the secret the keys are hashed with: 29 to 34 % in all, 47 % were everything at its most.
@@ -45,17 +48,18 @@ TEST_CASE("draining gives the memory of flushed pages back and keeps the others"
 }
 
 TEST_CASE("cold pages are recompressed, shared ones once, and come back the same") {
-  Store store(storeOf(64 * kMiB));
+  FastClock clock;
+  Store store(storeOf(64 * kMiB, &clock));
   TestGuest guest(store, guestNamed("a"));
   fill(guest, 2000);
   StoreCounters before = store.counters();
-  StoreTestAccess::settle(store, 0, kNever);
+  clock.pass(minutes(4));
   StoreCounters hard = store.counters();
   CHECK(hard.dataBytes < before.dataBytes);
   CHECK(hard.dedupSavedPages == before.dedupSavedPages);
   checkHeld(guest, 2000, 1);
   CHECK(store.checkInvariants() == "");
-  StoreTestAccess::settle(store, 0, 0);
+  clock.pass(minutes(6));
   CHECK(store.counters().dataBytes <= hard.dataBytes);
   checkHeld(guest, 2000, 1);
   CHECK(store.checkInvariants() == "");
@@ -69,23 +73,25 @@ TEST_CASE("cold pages are recompressed, shared ones once, and come back the same
 }
 
 TEST_CASE("pages that were touched lately are left alone") {
-  Store store(storeOf(64 * kMiB));
+  FastClock clock;
+  Store store(storeOf(64 * kMiB, &clock));
   TestGuest guest(store, guestNamed("a"));
   fill(guest, 500);
   uint64_t data = store.counters().dataBytes;
-  StoreTestAccess::settle(store, 1000, 1000);
+  clock.pass(seconds(25));
   CHECK(store.counters().dataBytes == data);
 }
 
 TEST_CASE("settling never mends nor moves a damaged page") {
-  Store store(storeOf(64 * kMiB));
+  FastClock clock;
+  Store store(storeOf(64 * kMiB, &clock));
   TestGuest guest(store, guestNamed("a"));
   fill(guest, 4000);
   REQUIRE(StoreTestAccess::damage(store, guest.id, guest.p(0, 0)));
   for (uint32_t i = 2; i < 4000; i++) {
     if (i % 10) guest.flush(guest.p(i / 100, i));
   }
-  StoreTestAccess::settle(store, 0, 0);
+  clock.pass(minutes(6));
   Page out;
   CHECK(guest.get(guest.p(0, 0), &out) == Status::kCorrupt);
   CHECK(guest.get(guest.p(0, 1), &out) == Status::kCorrupt);  // it shared those bytes
