@@ -43,6 +43,7 @@ struct Block {
 };
 
 std::atomic<Block*> blocks{nullptr};
+std::atomic<uint64_t> lossCount{0};
 std::mutex freeLock;  // guards what follows; not taken by the handler
 FaultGuard::Slot* freeSlots = nullptr;
 
@@ -69,7 +70,9 @@ bool onBusError(uintptr_t address) {
                          slot.sizeBytes.load(std::memory_order_relaxed),
                          slot.pieceBytes.load(std::memory_order_relaxed)))
         return false;
-      slot.lost.store(true, std::memory_order_relaxed);  // read by this very thread
+      // Both are read by this very thread.
+      slot.lost.store(true, std::memory_order_relaxed);
+      lossCount.fetch_add(1, std::memory_order_relaxed);
       return true;
     }
   }
@@ -118,6 +121,11 @@ bool FaultGuard::lost() const {
   // runs on this thread, so that no more than a signal fence is needed.
   std::atomic_signal_fence(std::memory_order_seq_cst);
   return slot_->lost.load(std::memory_order_relaxed);
+}
+
+uint64_t FaultGuard::losses() {
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // as in lost()
+  return lossCount.load(std::memory_order_relaxed);
 }
 
 }  // namespace tmemd

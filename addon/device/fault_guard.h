@@ -19,6 +19,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 namespace tmemd {
 
@@ -32,6 +33,8 @@ class FaultGuard {
   FaultGuard& operator=(const FaultGuard&) = delete;
 
   bool lost() const;
+  // How many mappings of the process were lost so far: while it stays, none that was sound is lost.
+  static uint64_t losses();
 
   struct Slot;
 

@@ -151,7 +151,12 @@ std::byte* GuestMemory::translateUserspace(uint64_t address, uint64_t sizeBytes)
 }
 
 bool GuestMemory::lost() const {
-  return std::any_of(regions_.begin(), regions_.end(), [](const auto& region) { return region->lost(); });
+  const uint64_t losses = FaultGuard::losses();
+  // Relaxed: both are of what this thread touched.
+  if (losses == soundAt_.load(std::memory_order_relaxed)) return false;
+  if (std::any_of(regions_.begin(), regions_.end(), [](const auto& region) { return region->lost(); })) return true;
+  soundAt_.store(losses, std::memory_order_relaxed);
+  return false;
 }
 
 }  // namespace tmemd

@@ -37,8 +37,11 @@ export const ProtocolFeature = {
 
 export const OFFERED_PROTOCOL_FEATURES = Object.values(ProtocolFeature).reduce((all, bit) => all | bit, 0n);
 
-/** Regions of guest memory a front end may have at a time; SET_MEM_TABLE carries at most 8. */
-export const MAX_MEMORY_REGIONS = 32;
+/**
+ * Regions of guest memory a front end may have at a time, as many as the kernel's vhost (`max_mem_regions`) and other
+ * back ends take, for a guest with many DIMMs; SET_MEM_TABLE carries at most 8.
+ */
+export const MAX_MEMORY_REGIONS = 509;
 export const MAX_TABLE_REGIONS = 8;
 
 /** VHOST_USER_MAX_CONFIG_SIZE. */

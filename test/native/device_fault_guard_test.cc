@@ -88,6 +88,26 @@ TEST_CASE("a copy out of a truncated mapping ends and is known to be worthless")
   CHECK(region.lost());
 }
 
+TEST_CASE("memory is lost with any one of its regions, and stays sound while others' are lost") {
+  GuestRam first(kPage, 0), last(kPage, kPage), other(kPage, 0);
+  const GuestMemory memory({std::make_shared<MappedRegion>(first.region()), std::make_shared<MappedRegion>(last.region())});
+  const GuestMemory others({std::make_shared<MappedRegion>(other.region())});
+  CHECK_FALSE(memory.lost());
+  CHECK_FALSE(others.lost());
+
+  REQUIRE(ftruncate(other.fd(), 0) == 0);
+  CHECK(read(others.contiguous(0, 1)) == 0);
+  CHECK_FALSE(memory.lost());
+  CHECK(others.lost());
+
+  REQUIRE(ftruncate(last.fd(), 0) == 0);
+  CHECK_FALSE(memory.lost());
+  CHECK(read(memory.contiguous(kPage, 1)) == 0);
+  CHECK(memory.lost());
+  CHECK(memory.lost());  // for good
+  CHECK(others.lost());
+}
+
 TEST_CASE("however many regions others have mapped, one more is guarded") {
   GuestRam others(kPage), victim(kPage);
   std::vector<std::unique_ptr<MappedRegion>> regions;

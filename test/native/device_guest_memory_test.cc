@@ -28,12 +28,12 @@ struct Machine {
   GuestRam low{2 * kPage, 0x1000};
   GuestRam middle{4 * kPage, 0x3000};
   GuestRam high{2 * kPage, 0x100000};
-  GuestMemory memory;
+  GuestMemory memory{{map(high.region()), map(low.region()), map(second())}};
 
-  Machine() {
-    RegionSetup second = middle.region();
-    second.userspaceAddress += 0x10000;
-    memory = GuestMemory({map(high.region()), map(low.region()), map(std::move(second))});
+  RegionSetup second() {
+    RegionSetup setup = middle.region();
+    setup.userspaceAddress += 0x10000;
+    return setup;
   }
 };
 
@@ -173,10 +173,10 @@ TEST_CASE("as many regions as allowed, and not one more") {
     setup.userspaceAddress = GuestRam::kUserspaceOffset + i * kPage;
     regions.push_back(map(std::move(setup)));
   }
-  CHECK_THROWS_WITH_AS(GuestMemory{regions}, "65 memory regions, at most 64 are allowed", FrontEndError);
+  CHECK_THROWS_WITH_AS(GuestMemory{regions}, "510 memory regions, at most 509 are allowed", FrontEndError);
   regions.pop_back();
   const GuestMemory memory(regions);
   std::vector<Segment> segments;
-  CHECK(memory.translate(1, 64 * kPage - 1, segments));
-  CHECK(segments.size() == 64);
+  CHECK(memory.translate(1, GuestMemory::kMaxRegions * kPage - 1, segments));
+  CHECK(segments.size() == GuestMemory::kMaxRegions);
 }
