@@ -53,10 +53,11 @@ class SegmentCursor {
                  [value](std::byte* data, size_t bytes) { memset(data, static_cast<int>(value), bytes); });
   }
 
-  // The next `sizeBytes` if they are in one piece, passing them; else null, passing nothing.
+  // The next `sizeBytes` if the store may write to them, in one piece and without being held up; passes
+  // them. Else null, passing nothing.
   std::byte* contiguous(size_t sizeBytes) {
     const Segment& segment = (*segments_)[index_];
-    if (segment.sizeBytes - offset_ < sizeBytes) return nullptr;
+    if (segment.sizeBytes - offset_ < sizeBytes || segment.mayBlock) return nullptr;
     std::byte* data = segment.data + offset_;
     advance(sizeBytes);
     return data;

@@ -86,6 +86,8 @@ MappedRegion::MappedRegion(RegionSetup setup, const MapAllowance& allowance)
   // Refused by some special files; guest pages then show up in core dumps, no more.
   madvise(mapping_, mappingBytes_, MADV_DONTDUMP);
   data_ = static_cast<std::byte*>(mapping_) + (setup.mmapOffsetBytes - fileOffset);
+  // Only files that are memory, of a tmpfs or hugetlbfs, have seals to tell of.
+  mayBlock_ = fcntl(setup.fd.get(), F_GET_SEALS) < 0;
   try {
     guard_ = std::make_unique<FaultGuard>(mapping_, mappingBytes_, granularity);
   } catch (...) {
@@ -123,7 +125,7 @@ bool GuestMemory::translate(uint64_t guestAddress, uint64_t sizeBytes, std::vect
     const uint64_t offset = guestAddress - (*region)->guestAddress();
     if (offset >= (*region)->sizeBytes()) return false;
     const uint64_t here = std::min(sizeBytes, (*region)->sizeBytes() - offset);
-    out.push_back({(*region)->data() + offset, here});
+    out.push_back({(*region)->data() + offset, here, (*region)->mayBlock()});
     guestAddress += here;
     sizeBytes -= here;
   }

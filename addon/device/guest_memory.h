@@ -26,6 +26,7 @@ namespace tmemd {
 struct Segment {
   std::byte* data = nullptr;
   size_t sizeBytes = 0;
+  bool mayBlock = false;  // see MappedRegion
 };
 
 // A region of SET_MEM_TABLE or ADD_MEM_REG.
@@ -61,6 +62,9 @@ class MappedRegion {
   std::byte* data() const { return data_; }
   // The front end took the file away under us; see FaultGuard.
   bool lost() const { return guard_->lost(); }
+  // An access may take as long as whoever serves the file likes (FUSE): nothing that others wait for may be
+  // held meanwhile.
+  bool mayBlock() const { return mayBlock_; }
 
  private:
   uint64_t guestAddress_;
@@ -69,6 +73,7 @@ class MappedRegion {
   void* mapping_ = nullptr;
   size_t mappingBytes_ = 0;
   std::byte* data_ = nullptr;
+  bool mayBlock_ = true;
   std::unique_ptr<FaultGuard> guard_;
 };
 

@@ -10,7 +10,7 @@
 //
 // A page put is copied into the worker's staging page once and never read
 // from guest memory again; a page got is decoded in place where the guest's
-// buffer for it is contiguous, else through a bounce page.
+// buffer for it is contiguous and memory, else through a bounce page.
 //
 // When guest memory turns out to be lost (FaultGuard) nothing more is done to
 // the store and nothing is completed: run() says so and the session ends.
