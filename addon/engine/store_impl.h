@@ -81,7 +81,7 @@ struct WorkerContext::Scratch {
   // Where there is room that an eviction could not get at; one of them at most.
   struct Awaited {
     std::optional<uint32_t> closedPlace;  // behind the closed gate of this place
-    bool spansInUse = false;              // in spans that others are at work in
+    bool spansInUse = false;  // in spans that others are at work in, or took as soon as they were evicted
     explicit operator bool() const { return closedPlace || spansInUse; }
   } awaited;
   bool mayWait = false;  // the put in progress may wait for it

@@ -150,6 +150,7 @@ Store::Impl::KeptPage Store::Impl::storeBlock(WorkerContext& context, Guest& gue
   Bin& bin = persistent ? guest.group.bin : guest.ephemeralBin;
   for (int evictions = 0;; evictions++) {
     if (Loc loc = bin.store(page)) return {loc, page.lengthBytes, page.codec};
+    if (evictions == kEvictionsPerPut) context.scratch().awaited.spansInUse = true;
     if (evictions == kEvictionsPerPut || !evictForRoom(context, guest)) return {kEmptySlot, 0, page.codec};
   }
 }

@@ -142,6 +142,7 @@ Refusal Store::Impl::publish(WorkerContext& context, Guest& guest, Pool& pool, c
     }
     bool evicted = refusal == Refusal::kCap ? evictFrom(context, guest) : evictForRoom(context, guest);
     evictionsLeft = evicted ? evictionsLeft - 1 : 0;
+    if (evicted && evictionsLeft == 0) context.scratch().awaited.spansInUse = true;
   }
 }
 
