@@ -5,7 +5,6 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,11 +14,12 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "native/private_mounts.h"
 
 namespace tmemd {
 
@@ -28,28 +28,27 @@ namespace tmemd {
 class SilentFileSystem {
  public:
   explicit SilentFileSystem(uint64_t fileBytes) : fileBytes_(fileBytes) {
-    const uid_t user = getuid();
-    const gid_t group = getgid();
-    REQUIRE_MESSAGE(unshare(user == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) == 0,
-                    "no mount namespace can be had here");
-    if (user != 0) {
-      std::ofstream("/proc/self/uid_map") << "0 " + std::to_string(user) + " 1";
-      std::ofstream("/proc/self/setgroups") << "deny";
-      std::ofstream("/proc/self/gid_map") << "0 " + std::to_string(group) + " 1";
-    }
-    REQUIRE(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
+    REQUIRE(enterPrivateMounts());
     char folder[] = "/tmp/tmemd-XXXXXX";
     REQUIRE(mkdtemp(folder));
     folder_ = folder;
     device_ = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     REQUIRE_MESSAGE(device_ >= 0, "/dev/fuse: " << strerror(errno));
-    const std::string options = "fd=" + std::to_string(device_) + ",rootmode=40000,user_id=0,group_id=0";
+    const std::string options = mountOptions(device_);
     REQUIRE(mount("silent", folder_.c_str(), "fuse", MS_NOSUID | MS_NODEV, options.c_str()) == 0);
     server_ = std::thread([this] { serve(); });
   }
   ~SilentFileSystem() {
     end();
     rmdir(folder_.c_str());
+  }
+  // Needs a kernel with FUSE whose device may be opened.
+  static bool isPossible() {
+    return canInChild([] {
+      const int device = enterPrivateMounts() ? open("/dev/fuse", O_RDWR | O_CLOEXEC) : -1;
+      const std::string options = mountOptions(device);
+      return device >= 0 && mount("silent", "/tmp", "fuse", MS_NOSUID | MS_NODEV, options.c_str()) == 0;
+    });
   }
   SilentFileSystem(const SilentFileSystem&) = delete;
   SilentFileSystem& operator=(const SilentFileSystem&) = delete;
@@ -71,6 +70,10 @@ class SilentFileSystem {
 
  private:
   static constexpr uint64_t kFile = FUSE_ROOT_ID + 1;
+
+  static std::string mountOptions(int device) {
+    return "fd=" + std::to_string(device) + ",rootmode=40000,user_id=0,group_id=0";
+  }
 
   void serve() {
     std::vector<char> request(FUSE_MIN_READ_BUFFER + (1 << 17));
