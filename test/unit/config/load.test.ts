@@ -50,7 +50,7 @@ describe('the configuration', () => {
           silenceTimeoutMs: 10_000,
           maxPagesPerRequest: 64,
           memoryMapBytesMax: Math.min(4 * totalmem(), 2 ** 45),
-          memoryRegionsMax: 32,
+          memoryRegionsMax: 509,
         },
       ],
     });
@@ -109,7 +109,7 @@ describe('the configuration', () => {
           silenceTimeoutMs: 60_000,
           maxPagesPerRequest: 16,
           memoryMapBytesMax: 96 * 2 ** 30,
-          memoryRegionsMax: 32,
+          memoryRegionsMax: 509,
         },
       ],
     });
