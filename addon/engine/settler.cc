@@ -86,10 +86,9 @@ bool Settler::tendHugePages(Time most) {
 bool Store::backgroundAwake() const { return impl_->settler && impl_->settler->awake(); }
 
 void Settler::run() {
-  // Not 19, where "whoever else wants the core has it" comes too true: beside two threads on each
-  // processor that never sleep, Linux 6.18 gave a thread that asked for a fiftieth 0.35 % at 19 and 1.65 %
-  // at 10, beside four 0.16 % and 0.87 %, and one that woke every millisecond was no later. The budget
-  // bounds what is taken, and sees when others want the processor: so it does also where priorities do not
+  // Not 19, where "whoever else wants the core has it" comes too true: beside threads that never sleep a
+  // fiftieth of a processor is not to be had there (a stand-in thread got a fifth of what it got at 10). The
+  // budget bounds what is taken, and sees when others want the processor: so it does also where priorities do not
   // count, because the guests' threads are in another control group. A worker comes first either way: it is
   // real-time, or else has nine times this weight.
   setpriority(PRIO_PROCESS, 0, 10);

@@ -59,8 +59,7 @@ class Settler {
   using Time = BackgroundClock::Time;
   static constexpr std::chrono::milliseconds kTick{10};
   static constexpr std::chrono::milliseconds kIdleTick{100};
-  // The fiftieth is about what one guest's put in fifty costs, and enough to recompress a million pages in
-  // two hours.
+  // The fiftieth is about what one guest's put in fifty costs.
   static constexpr std::chrono::microseconds kSlice{2000};
   static constexpr std::chrono::microseconds kScarceSlice{200};
   static constexpr uint64_t kBusyPerSecond = 10'000;

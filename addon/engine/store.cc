@@ -148,7 +148,7 @@ bool Store::Impl::evictUntil(Guest& requester, Enough enough) {
   for (int waits = 0; !enough();) {
     if (evictForRoom(context, requester)) continue;
     const WorkerContext::Scratch::Awaited& awaited = context.scratch().awaited;
-    // A gate opens; spans may be in use for as long as others want.
+    // A gate opens; spans may be in use, by one after the other, for ever.
     if (!awaited || (awaited.spansInUse && ++waits > kWaitsPerPut)) return false;
     awaitRoom(context);
   }

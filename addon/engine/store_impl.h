@@ -78,7 +78,7 @@ uint64_t randomNonZero();
 
 struct WorkerContext::Scratch {
   bool background = false;  // of a thread without a worker's priority: see Gate
-  // Where there is room that an eviction could not get at; one of them at most.
+  // Where there is room that an eviction could not get at.
   struct Awaited {
     std::optional<uint32_t> closedPlace;  // behind the closed gate of this place
     bool spansInUse = false;  // in spans that others are at work in, or took as soon as they were evicted
