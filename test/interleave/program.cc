@@ -88,6 +88,13 @@ std::vector<Program> fixedPrograms() {
     p.guests = 2;
     p.threads = {{put(1, kPersistent, 0, 17)}, {{O::kFlushObject, 0, kEphemeral, 1}}};
     all.push_back(p);
+    p.name = "put-while-the-last-span-is-evicted";
+    p.before = {put(0, kEphemeral, 1, 1), put(1, kPersistent, 2, 3)};
+    p.threads = {{of(O::kPutTwo, 1, kPersistent, 2, 4), put(0, kEphemeral, 2, 2)},
+                 {of(O::kGetTwo, 0, kPersistent, 1), put(0, kPersistent, 0, 4)},
+                 {of(O::kFlushObject, 0, kEphemeral), of(O::kPutTwo, 1, kEphemeral, 0, 1), get(1, kEphemeral, 0)}};
+    all.push_back(p);
+    p.before = {};
     p.name = "put-while-counted";
     p.threads = {{put(1, kPersistent, 0, 17)}, {of(O::kCount, 0)}, {of(O::kMakePool, 1)}};
     all.push_back(p);
