@@ -1,6 +1,6 @@
 /**
- * Runs every fuzzer (libFuzzer, with the address and undefined-behaviour sanitizers) from its kept corpus for
- * TMEMD_FUZZ_SECONDS, a minute by default. A find fails the test with its report and the input, which
+ * Runs every fuzzer for TMEMD_FUZZ_SECONDS, a minute by default: those of the page path (libFuzzer, with the address
+ * and undefined-behaviour sanitizers) from their kept corpora, and that of vhost-user messages. A find of the former fails the test with its report and the input, which
  * `build/fuzzer/fuzz/NAME_fuzz FILE` runs again.
  *
  * `build/fuzzer/fuzz/NAME_fuzz -merge=1 test/fuzz/corpus/NAME FOLDER` adds to the corpus what a longer run found new.
@@ -52,5 +52,15 @@ describe('fuzzers find nothing', () => {
     expect(executed, 'inputs tried').toBeGreaterThan(readdirSync(found).length);
     process.stderr.write(`${fuzzer}: ${executed} inputs in ${SECONDS} s\n`);
     await rm(work, { recursive: true });
+  });
+
+  test.concurrent('front-end-fuzz', { timeout: (SECONDS + 240) * 1000 }, async () => {
+    const run = await execa('node', ['dist/test/fuzz/front-end-fuzz.js', '--seconds', `${SECONDS}`], {
+      reject: false,
+      all: true,
+    });
+    expect(run.exitCode, run.all).toBe(0);
+    expect(Number(/^(\d+) talks$/m.exec(run.stdout)?.[1]), 'talks').toBeGreaterThan(SECONDS);
+    process.stderr.write(`front-end-fuzz: ${run.all.replaceAll('\n', ' ')}in ${SECONDS} s\n`);
   });
 });
