@@ -121,10 +121,10 @@ subcommand<{ depth: number[]; chunk: number }>(
 
 subcommand<{ objectPages: number }>(
   'store',
-  'the engine in process: put, get, flush, eviction, threads',
+  'the engine in process: put, get, flush, eviction, threads, and a guest beside the control plane',
   5,
   async (corpus, { trials, objectPages }) => {
-    const names = ['put', 'get', 'cheap', 'stubborn', 'evict', 'threads'];
+    const names = ['put', 'get', 'cheap', 'stubborn', 'evict', 'threads', 'control'];
     const measures = names.map((trial): EngineMeasure => ({ trial, corpus }));
     measures.push({ trial: 'flush', corpus, held: objectPages });
     return engine(measures, trials);

@@ -3,7 +3,7 @@
 //   store_bench --corpus FILE --trial NAME [--later FILE] [--held N] [--steps N]
 //
 // FILE as `collect` writes it. Trials: put get cheap stubborn density settle
-// timeline flush churn evict threads scale recover. --later is the corpus churn shifts to,
+// timeline flush control churn evict threads scale recover. --later is the corpus churn shifts to,
 // --steps the operations it does; --held the pages scale, recover and flush hold.
 // Prints one JSON array of figures (figures.h). Exit status 3: this machine cannot do
 // the trial, and the reason on stderr.
@@ -67,6 +67,7 @@ void runTrial(const Arguments& a, Figures& out) {
       {"settle", [&](const Corpus& corpus) { settleTrial(corpus, out); }},
       {"timeline", [&](const Corpus& corpus) { timelineTrial(corpus, out); }},
       {"flush", [&](const Corpus& corpus) { flushTrial(corpus, a.held, out); }},
+      {"control", [&](const Corpus& corpus) { controlTrial(corpus, out); }},
       {"churn", [&](const Corpus& corpus) { churnTrial(corpus, load(a.later), a.steps, out); }},
       {"evict", [&](const Corpus& corpus) { evictTrial(corpus, out); }},
       {"threads", [&](const Corpus& corpus) { threadsTrial(corpus, out); }},

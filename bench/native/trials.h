@@ -17,6 +17,7 @@ void densityTrial(const Corpus& corpus, Figures& out);
 void settleTrial(const Corpus& corpus, Figures& out);
 void timelineTrial(const Corpus& corpus, Figures& out);
 void flushTrial(const Corpus& corpus, size_t pageCount, Figures& out);
+void controlTrial(const Corpus& corpus, Figures& out);
 void churnTrial(const Corpus& corpus, const Corpus& later, size_t steps, Figures& out);
 void evictTrial(const Corpus& corpus, Figures& out);
 void threadsTrial(const Corpus& corpus, Figures& out);

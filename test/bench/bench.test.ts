@@ -92,6 +92,11 @@ describe('bench', () => {
     expect(value(document, 'evicted_pages_a_put')).toBeGreaterThan(0.5);
     expect(value(document, 'flush_object_ns', { object_pages: 4096 })).toBeGreaterThan(0);
     expect(value(document, 'threads_speedup', { threads: 1 })).toBe(1);
+    for (const operation of ['counters', 'pools', 'guests', 'reset', 'ephemeral_pool']) {
+      for (const what of ['get', 'put']) {
+        expect(value(document, `control_${operation}_${what}_p99_ratio`), operation).toBeGreaterThan(0);
+      }
+    }
   });
 
   test('density: mixes cost what is left of them, memory is sampled over time', async () => {
