@@ -8,7 +8,7 @@ import { FrontEnd, Message, regionBytes, u64 } from '../mock/front-end.js';
 import { expectOk, Guest, type Key } from '../mock/guest.js';
 import { type MemoryLayout, mock } from '../mock/mock.js';
 import { Service } from '../mock/service.js';
-import { pageOf } from './scene.js';
+import { pageOf } from './page.js';
 
 const GIB = 2 ** 30;
 const ATTACKERS = 7;

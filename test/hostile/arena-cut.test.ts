@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { expectOk, Guest } from '../mock/guest.js';
 import { wire } from '../mock/mock.js';
 import { Service } from '../mock/service.js';
-import { pageOf } from './scene.js';
+import { pageOf } from './page.js';
 
 test('the service ends with status 1 and one line that says what happened to its arena', async () => {
   const folder = mkdtempSync('/dev/shm/tmemd-');

@@ -7,7 +7,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Blk, type BlkGuest, type BlkRequest, rangeBytes, SECTOR_BYTES } from '../mock/blk-guest.js';
 import type { Segment } from '../mock/mock.js';
-import { pageOf, Scene } from './scene.js';
+import { pageOf } from './page.js';
+import { Scene } from './scene.js';
 
 const DISK_SECTORS = (8 << 20) / SECTOR_BYTES;
 const ANSWER_MS = 60_000;

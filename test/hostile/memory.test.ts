@@ -4,7 +4,8 @@ import { Message, regionBytes, u32, u64 } from '../mock/front-end.js';
 import type { Guest } from '../mock/guest.js';
 import { mock, wire } from '../mock/mock.js';
 import { DESCRIPTOR_BYTES, Forge } from './forge.js';
-import { OwnPage, pageOf, Scene } from './scene.js';
+import { pageOf } from './page.js';
+import { OwnPage, Scene } from './scene.js';
 
 let scene: Scene;
 beforeAll(async () => {

@@ -2,7 +2,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type Guest, PAGE_BYTES } from '../mock/guest.js';
 import { type Request, type Shape, wire } from '../mock/mock.js';
-import { OwnPage, pageOf, Scene } from './scene.js';
+import { pageOf } from './page.js';
+import { OwnPage, Scene } from './scene.js';
 
 let scene: Scene;
 beforeAll(async () => {

@@ -4,7 +4,8 @@ import { Message, u32, u64 } from '../mock/front-end.js';
 import { type Guest, PAGE_BYTES } from '../mock/guest.js';
 import { wire } from '../mock/mock.js';
 import { Forge, NEXT, RESPONSE_BYTES, WRITE } from './forge.js';
-import { OwnPage, pageOf, Scene } from './scene.js';
+import { pageOf } from './page.js';
+import { OwnPage, Scene } from './scene.js';
 
 let scene: Scene;
 beforeAll(async () => {

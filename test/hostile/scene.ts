@@ -6,26 +6,19 @@
  *   - the service runs, answers its administrator, and its store adds up;
  *   - it holds as many descriptors as before the attacker came;
  *   - it wrote nothing to stderr but log lines (no sanitizer, no stack trace).
+ *
+ * In a siege (siege.ts) there is a victim too, whose latencies are measured.
  */
 import { expect } from 'vitest';
 import { BlkGuest, type BlkGuestSettings } from '../mock/blk-guest.js';
-import { expectOk, Guest, type GuestSettings, type Key, PAGE_BYTES } from '../mock/guest.js';
+import { expectOk, Guest, type GuestSettings, type Key } from '../mock/guest.js';
 import { wire } from '../mock/mock.js';
 import { Service } from '../mock/service.js';
+import { pageOf } from './page.js';
+import { startVictim, type Victim } from './victim.js';
 
 const SETTLE_MS = 60_000;
 const LOOK_EVERY_MS = 20;
-
-/** A page of content that only this seed has: half of it noise, half of it text-like. */
-export function pageOf(seed: number): Buffer {
-  const page = Buffer.alloc(PAGE_BYTES);
-  let state = (seed * 2654435761 + 1) >>> 0;
-  for (let at = 0; at < PAGE_BYTES; at += 4) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    page.writeUInt32LE(at < PAGE_BYTES / 2 ? state : seed, at);
-  }
-  return page;
-}
 
 /** A well-behaved guest whose pages must never be anything but its own. */
 class Bystander {
@@ -72,6 +65,7 @@ export class Scene {
   readonly service: Service;
   readonly bystander: Bystander;
   #baselineFds = 0;
+  #victim: Victim | undefined;
   readonly #attackers: { close(): void }[] = [];
 
   private constructor(service: Service) {
@@ -80,15 +74,23 @@ export class Scene {
   }
 
   static async open(): Promise<Scene> {
+    const siege = process.env.TMEMD_SIEGE;
     const service = await Service.start({
       memory: '128MiB',
       guests: {
         attacker: { queues: 2, max_pages_per_request: 8, max_pools: 20 },
         disk: { personality: 'blk', size: '8MiB', queues: 2 },
         bystander: { queues: 2 },
+        ...(siege !== undefined && {
+          victim: { queues: 1 },
+          witness: { personality: 'blk', size: '1MiB', queues: 1 },
+        }),
       },
     });
     const scene = new Scene(service);
+    if (siege !== undefined) {
+      scene.#victim = await startVictim(service.socket('victim'), service.socket('witness'), siege);
+    }
     scene.#baselineFds = await scene.#openFds();
     return scene;
   }
@@ -157,6 +159,7 @@ export class Scene {
   }
 
   async close(): Promise<void> {
+    await this.#victim?.end();
     this.bystander.close();
     expect(await this.service.stop()).toEqual({ code: 0, signal: null });
   }
