@@ -72,7 +72,8 @@ install_node_modules() {
 build_addon() {
   local targets=(tmemd)
   case $command in
-    test) targets=(all) ;;
+    # What the tests chosen need beside it test/run.sh builds.
+    test) targets=(tmemd tmemd_mock) ;;
     bench) targets=(tmemd tmemd_mock tmemd_peers collect store_bench) ;;
   esac
   # A build folder that was moved here with its checkout names files of the old place.
