@@ -80,6 +80,16 @@ export function blockTool(
   return script('block-tools.sh', [name], signal);
 }
 
+/** Program and arguments of a libvirtd with a root of its own in `folder`, where it also sees `paths`. */
+export function libvirtdCommand(folder: string, paths: string[], signal: AbortSignal): Promise<string[]> {
+  return script('libvirt.sh', ['libvirtd', folder, ...paths], signal);
+}
+
+/** Program and first arguments of virsh, connected to that libvirtd. */
+export function virshCommand(folder: string, signal: AbortSignal): Promise<string[]> {
+  return script('libvirt.sh', ['virsh', folder], signal);
+}
+
 /** A kernel's source tree to put the driver into, built; not to be written to: a copy is. */
 export async function sourceTree(version: string, signal: AbortSignal): Promise<string> {
   const [path = ''] = await script('source-tree.sh', [version], signal);

@@ -40,7 +40,7 @@ make_initramfs() {
   done
   cp "$kernel/corpus" "$root/corpus"
   cp "$lab/init" "$root/init"
-  cp "$lab"/{counters,disk_check,life,takeover_check,stress} "$root/bin/"
+  cp "$lab"/{counters,disk_check,domain_check,life,takeover_check,stress} "$root/bin/"
   chmod 755 "$root/init" "$root/bin"/*
   if [ -d "$kernel/modules" ]; then cp "$kernel"/modules/* "$root/modules/"; fi
   # One of the lab's own, which has no modules, is booted by another in a stress test.
@@ -61,6 +61,6 @@ if [ -d "$kernel/build" ]; then
 fi
 initramfs=$(artefact initramfs \
   "$(hash_of "$kernel" "$busybox" "$module" \
-    "$lab"/{initramfs.sh,init,counters,disk_check,life,takeover_check,stress,swap_on.c,kexec.c} "$lab"/workload/*)" \
+    "$lab"/{initramfs.sh,init,counters,disk_check,domain_check,life,takeover_check,stress,swap_on.c,kexec.c} "$lab"/workload/*)" \
   make_initramfs "$kernel" "$busybox" "$module")
 echo "$initramfs/initramfs.gz"

@@ -3,7 +3,15 @@
  * built and downloaded on a fresh machine, nothing with all of it there. No test boots the debug kernel. What cannot be made
  * is left to the tests that need it to tell.
  */
-import { blockTool, diskTools, kernels, makeArtefacts, oldQemuCommand, sourceTree } from './artefacts.js';
+import {
+  blockTool,
+  diskTools,
+  kernels,
+  makeArtefacts,
+  oldQemuCommand,
+  sourceTree,
+  virshCommand,
+} from './artefacts.js';
 
 const { signal } = new AbortController();
 const makers: (() => Promise<unknown>)[] = [
@@ -11,6 +19,7 @@ const makers: (() => Promise<unknown>)[] = [
   () => oldQemuCommand(signal),
   () => diskTools(signal),
   () => blockTool('qemu-io', signal),
+  () => virshCommand('', signal),
   () => sourceTree('6.1', signal),
 ];
 for (const make of makers) {
