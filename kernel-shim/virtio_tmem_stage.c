@@ -10,7 +10,7 @@
  *   - a put needs another slot and MAX_OPEN are open already;
  *   - the work item that sends flushes runs.
  * Slots that are open are submitted all at once, the oldest first: a key may be
- * in two of them.
+ * in two of them, and then its newer put is in the newer slot.
  *
  * A copy is current from when it is made until its key is put again, in whatever
  * way, or flushed: that is its bit in the slot's mask, whatever the slot's state.
@@ -219,20 +219,25 @@ void vtmem_staged_close(struct vtmem_queue *q)
 	}
 }
 
-/* The open slot whose pages @key is the next of, or NULL. */
+/*
+ * The open slot whose pages @key is the next of, or NULL: also if a newer slot
+ * has an older put of @key, which is submitted after that one.
+ */
 static struct vtmem_request *vtmem_staged_open(struct vtmem_queue *q,
 					       const struct vtmem_pool *pool,
 					       const struct vtmem_key *key)
 {
 	struct vtmem_request *req;
+	u32 offset;
 
 	if (!q->nr_open)
 		return NULL;
 	list_for_each_entry(req, &q->staged, link) {
+		offset = key->index - req->key.index;
 		if (req->state == VTMEM_REQ_OPEN && req->pool == pool &&
-		    key->index - req->key.index == req->nr_pages &&
+		    offset <= req->nr_pages &&
 		    !memcmp(req->key.oid, key->oid, sizeof(key->oid)))
-			return req;
+			return offset == req->nr_pages ? req : NULL;
 	}
 	return NULL;
 }

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "driver.h"
@@ -281,6 +282,28 @@ TEST_CASE("a get is not answered from a refused older copy after a put that was 
         sim_check(driver_put(pool, 0, 5, 2) == 0, "the newer put is not taken");
         sim_check(driver_get(pool, 0, 5, &content) == 0 && content == 2, "the older page is returned: %llu",
                   static_cast<unsigned long long>(content));
+        driver_free(dev);
+      },
+      nullptr);
+}
+
+TEST_CASE("a page that is staged twice does not join an older slot the second time: the host ends with the newer one") {
+  sim_run(
+      1, 0,
+      [](void *) {
+        Host store;
+        host = &store;
+        driver *dev = driver_create(1, 64, 1000);
+        uint64_t content = 0;
+
+        for (const bool persistent : {true, false}) {
+          vtmem_pool *pool = driver_pool_create(dev, persistent);
+          for (const auto &[index, newest] : {std::pair{7, 1}, {9, 2}, {8, 3}, {9, 4}})
+            sim_check(driver_put_staged(pool, 0, index, newest) == 0, "page %d is not staged", index);
+          driver_settle(dev);
+          sim_check(driver_get(pool, 0, 9, &content) == 0 && content == 4, "the older page is returned: %llu",
+                    static_cast<unsigned long long>(content));
+        }
         driver_free(dev);
       },
       nullptr);
