@@ -30,7 +30,6 @@ namespace tmemd {
 inline constexpr size_t kPageBytes = 4096;
 // Neighbouring pages that one put() may take: their cache misses overlap.
 inline constexpr uint32_t kPutPagesMax = 8;
-inline constexpr uint64_t kNoTarget = ~uint64_t{0};
 
 // Equal to VIRTIO_TMEM_S_* on the wire (checked in the device).
 enum class Status : uint32_t {

@@ -40,7 +40,7 @@
  * Sizes of guests (cap, reserve, limit, size) are what the pages would take
  * uncompressed and come out of here as page counts.
  *
- * Each schema's error message is what is allowed; `explain` in load.ts puts the
+ * Each schema's error message is what is allowed; `check` in check.ts puts the
  * key and the value before it.
  */
 import { isIP } from 'node:net';
