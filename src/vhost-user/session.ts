@@ -195,12 +195,13 @@ export class Session {
     }
     this.#announcer.close();
     for (const vring of this.#vrings) vring.close();
+    // What was being read when the end came is discarded by its reader, and that only now.
     this.#gone = Promise.allSettled([
       served,
       this.#options.connection.close(),
       this.#backendChannel?.close(),
       this.#discards.closed(),
-    ]);
+    ]).then(() => this.#discards.closed());
     this.#lastCounters = this.#device?.counters();
     await this.#device?.close();
     return this.#end ?? { reason: 'closed by the service' };

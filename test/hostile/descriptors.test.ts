@@ -90,3 +90,15 @@ describe("a front end's own end of its connection", () => {
     await attacker.kill();
   });
 });
+
+test('descriptors of half a message are closed when the administrator ends the connection', async () => {
+  const front = new FrontEnd(scene.attackerSocket);
+  front.negotiate({ eventIdx: true });
+  const events = Array.from({ length: 8 }, () => mock.eventFd());
+  front.raw(message(Message.SET_MEM_TABLE, oneRegion).subarray(0, 12), events);
+  for (const event of events) mock.closeFd(event);
+  // Answered after the half was read: one thread does both.
+  await scene.service.admin.guests();
+  expect(await scene.service.ctl('guest', 'disconnect', 'attacker')).toMatchObject({ status: 0 });
+  front.close();
+});

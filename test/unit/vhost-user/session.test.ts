@@ -519,6 +519,23 @@ describe('a session', () => {
     expect(rig.taken.closedTimes).toBe(1);
   });
 
+  test('is closed in the middle of a message, and the descriptors that had come with it are closed too', async () => {
+    const rig = new Rig().negotiate();
+    await rig.settled();
+    const { payload } = valid.SET_MEM_TABLE;
+    const whole = message(requestRules.SET_MEM_TABLE.number, payload);
+    rig.connection.send(whole.subarray(0, whole.length - payload.length), [
+      rig.ledger.open(),
+      rig.ledger.open(),
+    ]);
+    // The header is read, and its payload is waited for.
+    await rig.settled();
+    rig.session.close('closed: silent');
+    expect(await rig.ended).toEqual({ reason: 'closed: silent' });
+    await rig.session.gone;
+    rig.expectClean();
+  });
+
   test('is refused the device that another has, whose memory is never mapped', async () => {
     const rig = new Rig().negotiate();
     rig.heldByAnother = true;
