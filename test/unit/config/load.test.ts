@@ -1,10 +1,11 @@
 /** From a file and flags to a Config; and what each kind of bad input is told. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ConfigError } from '../../../src/config/config-error.js';
 import { type Flags, loadConfig } from '../../../src/config/load.js';
+import { packageRoot } from '../../../src/native/load.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'tmemd-config-'));
 const file = join(folder, 'tmemd.toml');
@@ -54,6 +55,17 @@ describe('the configuration', () => {
         },
       ],
     });
+  });
+
+  test("takes README's examples, which give silence_timeout its default", () => {
+    const readme = readFileSync(join(packageRoot(), 'README.md'), 'utf8');
+    const examples = [...readme.matchAll(/^```toml\n(.*?)^```$/gms)].map(([, toml = '']) => load(toml));
+    expect(examples).toHaveLength(2);
+    expect(readme).toMatch(/^silence_timeout = "[^"]+" +# the default/m);
+    for (const { guests } of examples) {
+      for (const { silenceTimeoutMs } of guests)
+        expect(silenceTimeoutMs).toBe(load(undefined).guests[0]?.silenceTimeoutMs);
+    }
   });
 
   test('takes every key of the file', () => {
