@@ -18,7 +18,8 @@
  *	present				the host must have it. If it does not,
  *					the page is lost: an I/O error, until it
  *					is written or given up
- * A write that fails leaves its pages present: reading them is an error, too.
+ * A write that fails leaves its pages present: reading them is an error, too. One
+ * that the host had no session for is made again when there is another one.
  *
  * A disk is counted in /proc/diskstats as any other.
  */
@@ -27,6 +28,7 @@
 #include "vtmem.h"
 #include "vtmem_bio.h"
 #include "vtmem_disk_compat.h"
+#include "vtmem_session.h"
 #include "vtmem_swapdev.h"
 #include "virtio_tmem_trace.h"
 
@@ -131,6 +133,8 @@ static void vtmem_io_failed(struct vtmem_io *io, bool write, u64 page,
 
 	if (!io->err)
 		io->err = err;
+	if (write && err == -ESTALE && io->may_repeat)
+		return;
 	if (write) {
 		vtmem_count(dev, failed_stores);
 		pr_err_ratelimited("virtio_tmem: writing page %llu and up to %u after it failed (%d)\n",
@@ -196,12 +200,14 @@ static bool vtmem_io_wait_slot(struct vtmem_io *io, unsigned int *waited_s)
 }
 
 /* A read or a write. Returns 0 or a negative errno. */
-static int vtmem_disk_transfer(struct vtmem_pool *pool, struct bio *bio)
+static int vtmem_disk_transfer(struct vtmem_pool *pool, struct bio *bio,
+			       bool may_repeat)
 {
 	unsigned int waited_s = 0;
 	struct vtmem_io io = {
 		.pool = pool,
 		.bio = bio,
+		.may_repeat = may_repeat,
 		.rest = bio->bi_iter,
 		.inflight = LIST_HEAD_INIT(io.inflight),
 	};
@@ -265,7 +271,11 @@ void vtmem_disk_submit(struct vtmem_pool *pool, struct bio *bio)
 		    (bio->bi_iter.bi_size & ~PAGE_MASK))
 			err = -EINVAL;
 		else
-			err = vtmem_disk_transfer(pool, bio);
+			err = vtmem_disk_transfer(pool, bio, true);
+		if (err == -ESTALE && op_is_write(bio_op(bio))) {
+			vtmem_session_await(pool->dev);
+			err = vtmem_disk_transfer(pool, bio, false);
+		}
 		break;
 	case REQ_OP_DISCARD:
 	case REQ_OP_WRITE_ZEROES:

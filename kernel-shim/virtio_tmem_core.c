@@ -31,6 +31,7 @@
 #include "vtmem_frontswap.h"
 #include "vtmem_power.h"
 #include "vtmem_rings.h"
+#include "vtmem_session.h"
 #include "vtmem_swapdev.h"
 #include "vtmem_wishes.h"
 
@@ -146,6 +147,7 @@ static struct vtmem_device *vtmem_alloc(struct virtio_device *vdev)
 	dev->vdev = vdev;
 	mutex_init(&dev->control_mutex);
 	INIT_LIST_HEAD(&dev->pools);
+	vtmem_session_init(dev);
 	vtmem_wishes_init(dev);
 	vtmem_power_init(dev);
 	dev->stats = alloc_percpu(struct vtmem_stats);
@@ -215,8 +217,10 @@ static int vtmem_probe(struct virtio_device *vdev)
 err_power:
 	vtmem_power_stop(dev);
 err_queues:
+	vtmem_session_hold(dev);
 	vtmem_kill_queues(dev);
 	vtmem_close_queues(dev);
+	vtmem_session_hold(dev);
 	vtmem_wishes_stop(dev);
 	vtmem_delete_rings(dev);
 	vtmem_pool_free_all(dev);
@@ -235,6 +239,7 @@ static void vtmem_remove(struct virtio_device *vdev)
 	/* Pairs with vtmem_pm_notify(). */
 	smp_mb();
 	vtmem_wishes_stop(dev);
+	vtmem_session_hold(dev);
 	if (!vtmem_drain(dev)) {
 		/* The machine stops with pages out: nothing of it is freed. */
 		get_device(&vdev->dev);
@@ -244,6 +249,8 @@ static void vtmem_remove(struct virtio_device *vdev)
 
 	vtmem_kill_queues(dev);
 	vtmem_close_queues(dev);
+	/* What was in the rings may have said that it is lost. */
+	vtmem_session_hold(dev);
 	vtmem_frontswap_detach(dev);
 	vtmem_swapdev_detach(dev);
 	synchronize_srcu(&vtmem_srcu);

@@ -70,6 +70,20 @@ static int vtmem_control(struct vtmem_device *dev,
 	return vtmem_wait(q, req, NULL, value);
 }
 
+static int vtmem_session_open(struct vtmem_device *dev)
+{
+	const struct vtmem_control control = { .op = VIRTIO_TMEM_OP_RESET };
+	u64 session;
+	int err;
+
+	err = vtmem_control(dev, &control, &session);
+	if (!err && !session)
+		err = -EPROTO;
+	if (!err)
+		dev->session = session;
+	return err;
+}
+
 /**
  * vtmem_session_reset() - open a new session; the host drops every old pool
  * @dev: a device whose queues are open
@@ -78,16 +92,10 @@ static int vtmem_control(struct vtmem_device *dev,
  */
 int vtmem_session_reset(struct vtmem_device *dev)
 {
-	const struct vtmem_control control = { .op = VIRTIO_TMEM_OP_RESET };
-	u64 session;
 	int err;
 
 	mutex_lock(&dev->control_mutex);
-	err = vtmem_control(dev, &control, &session);
-	if (!err && !session)
-		err = -EPROTO;
-	if (!err)
-		dev->session = session;
+	err = vtmem_session_open(dev);
 	mutex_unlock(&dev->control_mutex);
 	return err;
 }
@@ -311,7 +319,8 @@ static void vtmem_pool_forget(struct vtmem_pool *pool)
 	struct vtmem_device *dev = pool->dev;
 	unsigned int i;
 
-	for (i = 1; i < dev->nr_queues; i++) {
+	/* Of all queues that the device ever had. */
+	for (i = 1; i < VTMEM_MAX_QUEUES && dev->queues[i].requests; i++) {
 		vtmem_object_forget_pool(&dev->queues[i], pool);
 		spin_lock_irq(&dev->queues[i].lock);
 		vtmem_staged_forget(&dev->queues[i], pool);
@@ -327,10 +336,7 @@ static void vtmem_pool_forget(struct vtmem_pool *pool)
  */
 void vtmem_pool_destroy(struct vtmem_pool *pool)
 {
-	const struct vtmem_control control = {
-		.op = VIRTIO_TMEM_OP_POOL_DESTROY,
-		.pool_id = pool->id,
-	};
+	struct vtmem_control control = { .op = VIRTIO_TMEM_OP_POOL_DESTROY };
 	struct vtmem_device *dev = pool->dev;
 	bool drained;
 	int err;
@@ -339,6 +345,8 @@ void vtmem_pool_destroy(struct vtmem_pool *pool)
 	drained = vtmem_pool_drain(pool);
 
 	mutex_lock(&dev->control_mutex);
+	/* Another one than before in a new session. */
+	control.pool_id = pool->id;
 	err = vtmem_control(dev, &control, NULL);
 	if (!err && drained)
 		vtmem_pool_unhold(pool, atomic_long_read(&pool->nr_held));
@@ -355,20 +363,26 @@ void vtmem_pool_destroy(struct vtmem_pool *pool)
 }
 
 /**
- * vtmem_pool_recreate_all() - make every pool again, empty, in a new session
- * @dev:	a device that was reset, without requests in its rings
+ * vtmem_session_renew() - open a new session, with every pool again, empty
+ * @dev:	a device without page requests in its rings
  * @remembered:	a pool whose pages are asked for all the same, so that who needs
  *		one is told that it is lost; or NULL
  *
  * Return: 0 or the first negative errno.
  */
-int vtmem_pool_recreate_all(struct vtmem_device *dev,
-			    const struct vtmem_pool *remembered)
+int vtmem_session_renew(struct vtmem_device *dev,
+			const struct vtmem_pool *remembered)
 {
 	struct vtmem_pool *pool;
-	int err = 0;
+	int err;
 
 	mutex_lock(&dev->control_mutex);
+	err = vtmem_session_open(dev);
+	if (err)
+		goto out;
+	/* In this session an id of before may be another pool's. */
+	list_for_each_entry(pool, &dev->pools, link)
+		pool->id = VIRTIO_TMEM_ALL_POOLS;
 	list_for_each_entry(pool, &dev->pools, link) {
 		if (pool != remembered) {
 			vtmem_pool_forget(pool);
@@ -376,9 +390,13 @@ int vtmem_pool_recreate_all(struct vtmem_device *dev,
 					  atomic_long_read(&pool->nr_held));
 		}
 		err = vtmem_pool_open(pool);
-		if (err)
+		if (err) {
+			/* Nobody is to go on with half of the pools. */
+			dev->session = 0;
 			break;
+		}
 	}
+out:
 	mutex_unlock(&dev->control_mutex);
 	return err;
 }

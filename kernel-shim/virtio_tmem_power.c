@@ -6,7 +6,8 @@
  * restore	new rings, ATTACH: the pools are as they were, and what the host
  *		wished meanwhile is asked for. Only where the
  *		host has lost the session there is a new one, see
- *		vtmem_pool_recreate_all()
+ *		virtio_tmem_session.c; or where the device has fewer queues
+ *		than before, on another host, and nobody would miss a page
  * S4		The memory image is made while the host still has the pages, and
  *		what runs from it may find them gone. So it is refused while
  *		frontswap has pages there, and while somebody has the disk open;
@@ -30,6 +31,7 @@
 #include "vtmem.h"
 #include "vtmem_power.h"
 #include "vtmem_rings.h"
+#include "vtmem_session.h"
 #include "vtmem_swapdev.h"
 #include "vtmem_wishes.h"
 
@@ -116,6 +118,7 @@ static int vtmem_reboot_notify(struct notifier_block *nb, unsigned long event,
 	unsigned int i;
 
 	WRITE_ONCE(dev->stopping, true);
+	vtmem_session_hold(dev);
 	for (i = 0; i < dev->nr_queues; i++) {
 		spin_lock_irq(&dev->queues[i].lock);
 		dev->queues[i].state = VTMEM_QUEUE_PAUSED;
@@ -179,6 +182,7 @@ int vtmem_freeze(struct virtio_device *vdev)
 	int err;
 
 	vtmem_wishes_stop(dev);
+	vtmem_session_hold(dev);
 	for (i = 0; i < dev->nr_queues; i++) {
 		err = vtmem_queue_pause(&dev->queues[i]);
 		if (err) {
@@ -194,33 +198,19 @@ int vtmem_freeze(struct virtio_device *vdev)
 err_resume:
 	while (i--)
 		vtmem_queue_open(&dev->queues[i]);
+	vtmem_session_release(dev);
 	vtmem_wishes_changed(dev);
 	return err;
 }
 
 /*
- * The session of before, or a new one in its place. A disk that somebody has open
- * does not take what is gone for what was never written; one that nobody uses
- * is as after a reboot.
+ * Objects have their queues by the number of these, so with fewer nothing on the
+ * host is found again. Would somebody miss it?
  */
-static int vtmem_session_go_on(struct vtmem_device *dev)
+static bool vtmem_pages_are_missed(struct vtmem_device *dev)
 {
-	struct vtmem_pool *used = vtmem_swapdev_used_pool(dev);
-	u64 lost = vtmem_pool_present(dev, true);
-	int err = vtmem_session_attach(dev);
-
-	if (err != -ESTALE)
-		return err;
-	if (lost && (used || !dev->swapdev))
-		dev_err(&dev->vdev->dev, "DATA LOSS: the host lost our session while we slept, and %llu pages\n",
-			lost);
-	else
-		dev_notice(&dev->vdev->dev, "the host has our session no more, nor the %llu pages of a disk that nobody uses\n",
-			   lost);
-	err = vtmem_session_reset(dev);
-	if (!err)
-		err = vtmem_pool_recreate_all(dev, used);
-	return err ?: vtmem_swapdev_populate(dev);
+	return dev->swapdev ? vtmem_swapdev_is_open(dev->swapdev) :
+			      vtmem_pool_present(dev, true);
 }
 
 /**
@@ -236,17 +226,20 @@ int vtmem_restore(struct virtio_device *vdev)
 	int err;
 
 	err = vtmem_create_rings(dev);
-	if (!err && dev->nr_queues != nr_queues)
-		err = -ENXIO; /* objects would change queues */
+	if (!err && dev->nr_queues != nr_queues && vtmem_pages_are_missed(dev))
+		err = -ENXIO;
 	if (!err)
-		err = vtmem_session_go_on(dev);
+		err = vtmem_session_go_on(dev, vtmem_swapdev_used_pool(dev),
+					  dev->nr_queues == nr_queues);
 	if (err) {
 		dev_err(&vdev->dev, "not back after suspend (%d)\n", err);
 		vtmem_kill_queues(dev);
 		return err;
 	}
+	WRITE_ONCE(dev->session_lost, false);
 	vtmem_wishes_start(dev);
 	vtmem_open_request_queues(dev);
+	vtmem_session_release(dev);
 	return 0;
 }
 #endif

@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 
 #include "vtmem.h"
+#include "vtmem_session.h"
 #include "virtio_tmem_trace.h"
 
 /**
@@ -186,6 +187,9 @@ static void vtmem_read_response(struct vtmem_queue *q,
 	} else {
 		req->nr_done = nr_done;
 	}
+	/* That ATTACH may be told so is what it is for. */
+	if (req->result == -ESTALE && req->op != VIRTIO_TMEM_OP_ATTACH)
+		vtmem_session_lost(q->dev);
 }
 
 /**
@@ -213,7 +217,9 @@ void vtmem_queue_complete(struct vtmem_queue *q, struct vtmem_request *req)
 		trace_virtio_tmem_flush(req, q->index, ns);
 		if (req->result)
 			vtmem_count(q->dev, flush_failures);
-		else if (pool->persistent)
+		/* Nor does a host without a session hold them. */
+		if (pool->persistent &&
+		    (!req->result || req->result == -ESTALE))
 			vtmem_pool_unhold(pool, req->nr_pages);
 	}
 

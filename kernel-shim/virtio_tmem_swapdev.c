@@ -24,6 +24,7 @@
 
 #include "vtmem.h"
 #include "vtmem_disk_compat.h"
+#include "vtmem_session.h"
 #include "vtmem_swapdev.h"
 
 static int vtmem_disk_major;
@@ -208,6 +209,7 @@ int vtmem_swapdev_attach(struct vtmem_device *dev)
 		goto err_pool;
 	}
 	rcu_assign_pointer(swapdev->pool, pool);
+	WRITE_ONCE(dev->disk_pool, pool);
 	set_capacity(swapdev->disk,
 		     dev->reserve << (PAGE_SHIFT - SECTOR_SHIFT));
 	err = vtmem_disk_add(&dev->vdev->dev, swapdev->disk);
@@ -219,6 +221,7 @@ int vtmem_swapdev_attach(struct vtmem_device *dev)
 	return 0;
 
 err_pool:
+	vtmem_session_hold(dev);
 	vtmem_pool_destroy(pool);
 	return err;
 }
@@ -231,10 +234,7 @@ err_pool:
  */
 int vtmem_swapdev_populate(struct vtmem_device *dev)
 {
-	struct vtmem_swapdev *swapdev = dev->swapdev;
-
-	return swapdev ? vtmem_populate(rcu_dereference_protected(swapdev->pool, true),
-					dev->reserve) : 0;
+	return dev->disk_pool ? vtmem_populate(dev->disk_pool, dev->reserve) : 0;
 }
 
 /**
@@ -247,8 +247,7 @@ struct vtmem_pool *vtmem_swapdev_used_pool(struct vtmem_device *dev)
 {
 	struct vtmem_swapdev *swapdev = dev->swapdev;
 
-	return swapdev && vtmem_swapdev_is_open(swapdev) ?
-		rcu_dereference_protected(swapdev->pool, true) : NULL;
+	return swapdev && vtmem_swapdev_is_open(swapdev) ? dev->disk_pool : NULL;
 }
 
 /**

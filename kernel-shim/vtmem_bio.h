@@ -21,6 +21,7 @@ struct vtmem_queue;
  * @rest:	what is not submitted yet
  * @inflight:	requests, oldest first
  * @unkicked:	a queue with requests the device was not told of, or NULL
+ * @may_repeat:	a write is made again if there was no session for it
  * @err:	the first error
  */
 struct vtmem_io {
@@ -29,6 +30,7 @@ struct vtmem_io {
 	struct bvec_iter rest;
 	struct list_head inflight;
 	struct vtmem_queue *unkicked;
+	bool may_repeat;
 	int err;
 };
 

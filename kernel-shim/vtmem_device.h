@@ -10,6 +10,7 @@
 #include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/virtio.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "vtmem_admission.h"
@@ -17,6 +18,7 @@
 #include "vtmem_stats.h"
 
 struct dentry;
+struct vtmem_pool;
 struct vtmem_queue;
 struct vtmem_swapdev;
 
@@ -27,6 +29,11 @@ struct vtmem_swapdev;
  * struct vtmem_device - one virtio-tmem device
  * @vdev:	the virtio device
  * @session:	the session id RESET returned, for ATTACH
+ * @session_lost: the host has said that there is none
+ * @session_held: nor is another one to be opened
+ * @session_renewed: when one was opened in its place, in jiffies
+ * @session_wait: those who need one
+ * @session_work: opens it
  * @capabilities: VIRTIO_TMEM_CAP_*
  * @reserve:	pages the host guarantees to take
  * @nr_held:	vtmem_pool.nr_held of all persistent pools
@@ -51,6 +58,7 @@ struct vtmem_swapdev;
  * @pm_notifier: learns of sleep before it starts
  * @reboot_notifier: learns of the end before it comes
  * @swapdev:	its disk, or NULL
+ * @disk_pool:	the disk's pool, or NULL
  * @spares:	objects and chunks for puts
  * @admission:	which clean pages are put
  * @stats:	per-CPU counters
@@ -59,6 +67,11 @@ struct vtmem_swapdev;
 struct vtmem_device {
 	struct virtio_device *vdev;
 	u64 session;
+	bool session_lost;
+	bool session_held;
+	unsigned long session_renewed;
+	wait_queue_head_t session_wait;
+	struct delayed_work session_work;
 	u32 capabilities;
 	u64 reserve;
 	atomic_long_t nr_held;
@@ -83,6 +96,7 @@ struct vtmem_device {
 	struct notifier_block reboot_notifier;
 
 	struct vtmem_swapdev *swapdev;
+	struct vtmem_pool *disk_pool;
 
 	struct vtmem_reserve spares;
 	struct vtmem_admission admission;

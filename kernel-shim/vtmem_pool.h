@@ -48,6 +48,8 @@ struct vtmem_pool {
 
 int vtmem_session_reset(struct vtmem_device *dev);
 int vtmem_session_attach(struct vtmem_device *dev);
+int vtmem_session_renew(struct vtmem_device *dev,
+			const struct vtmem_pool *remembered);
 int vtmem_session_stat(struct vtmem_device *dev, u32 pool_id, u64 *value);
 bool vtmem_session_is_asked(struct vtmem_device *dev);
 int vtmem_session_pages(struct vtmem_device *dev, bool persistent, u64 *pages);
@@ -55,8 +57,6 @@ u64 vtmem_pool_present(struct vtmem_device *dev, bool persistent);
 struct vtmem_pool *vtmem_pool_create(struct vtmem_device *dev,
 				     bool persistent);
 void vtmem_pool_destroy(struct vtmem_pool *pool);
-int vtmem_pool_recreate_all(struct vtmem_device *dev,
-			    const struct vtmem_pool *remembered);
 void vtmem_pool_free_all(struct vtmem_device *dev);
 bool vtmem_pool_hold(struct vtmem_pool *pool, u64 limit);
 void vtmem_pool_unhold(struct vtmem_pool *pool, u32 nr_pages);

@@ -3,6 +3,9 @@
 #include "kernel.h"
 #include "ring.h"
 #include "vtmem.h"
+#include "vtmem_rings.h"
+#include "vtmem_session.h"
+#include "vtmem_swapdev.h"
 
 struct driver {
   struct vtmem_device dev;
@@ -33,6 +36,20 @@ void vtmem_record_latency(struct vtmem_device *dev, enum vtmem_latency kind, u64
 /* This host wishes nothing. */
 void vtmem_wishes_changed(struct vtmem_device *dev) { (void)dev; }
 
+/* --- in place of virtio_tmem_rings.c and _swapdev.c ----------------------- */
+
+void vtmem_open_request_queues(struct vtmem_device *dev) {
+  unsigned int i;
+
+  for (i = 1; i < dev->nr_queues; i++) vtmem_queue_open(&dev->queues[i]);
+}
+
+/* Puts make what they need themselves. */
+int vtmem_swapdev_populate(struct vtmem_device *dev) {
+  (void)dev;
+  return 0;
+}
+
 /* --- the device's life, as virtio_tmem_core.c and _power.c have it ------- */
 
 static void driver_make_rings(struct driver *driver) {
@@ -43,7 +60,7 @@ static void driver_make_rings(struct driver *driver) {
     sim_check(!vtmem_queue_set_ring(&dev->queues[i],
                                     ring_create(&driver->vdev, i, driver->ring_size, vtmem_queue_callback)),
               "a ring of %u is too small", driver->ring_size);
-  for (i = 0; i < dev->nr_queues; i++) vtmem_queue_open(&dev->queues[i]);
+  vtmem_queue_open(&dev->queues[0]);
 }
 
 static void driver_take_rings(struct driver *driver) {
@@ -73,11 +90,13 @@ struct driver *driver_create_bare(unsigned int nr_request_queues, unsigned int r
   dev->nr_queues = 1 + nr_request_queues;
   mutex_init(&dev->control_mutex);
   INIT_LIST_HEAD(&dev->pools);
-  dev->queues = calloc(dev->nr_queues, sizeof(*dev->queues));
+  vtmem_session_init(dev);
+  dev->queues = calloc(VTMEM_MAX_QUEUES, sizeof(*dev->queues));
   for (i = 0; i < dev->nr_queues; i++) sim_check(!vtmem_queue_init(&dev->queues[i], dev, i), "no memory");
   sim_check(!vtmem_reserve_init(&dev->spares), "no memory");
   driver_make_rings(driver);
   sim_check(!vtmem_session_reset(dev), "no session");
+  vtmem_open_request_queues(dev);
   return driver;
 }
 
@@ -95,9 +114,11 @@ void driver_free(struct driver *driver) {
   struct vtmem_device *dev = &driver->dev;
   unsigned int i;
 
+  vtmem_session_hold(dev);
   for (i = 0; i < dev->nr_queues; i++) vtmem_queue_kill(&dev->queues[i]);
   for (i = 0; i < dev->nr_queues; i++) cancel_delayed_work_sync(&dev->queues[i].flush_work);
   driver_take_rings(driver);
+  vtmem_session_hold(dev);
   vtmem_pool_free_all(dev);
   vtmem_reserve_free(&dev->spares);
   for (i = 0; i < dev->nr_queues; i++) vtmem_queue_free(&dev->queues[i]);
@@ -110,10 +131,12 @@ int driver_suspend(struct driver *driver) {
   unsigned int i;
   int err;
 
+  vtmem_session_hold(dev);
   for (i = 0; i < dev->nr_queues; i++) {
     err = vtmem_queue_pause(&dev->queues[i]);
     if (err) {
       while (i--) vtmem_queue_open(&dev->queues[i]);
+      vtmem_session_release(dev);
       return err;
     }
   }
@@ -121,16 +144,31 @@ int driver_suspend(struct driver *driver) {
   return 0;
 }
 
-void driver_resume(struct driver *driver) { driver_make_rings(driver); }
+void driver_resume(struct driver *driver) {
+  struct vtmem_device *dev = &driver->dev;
+
+  driver_make_rings(driver);
+  sim_check(!vtmem_session_go_on(dev, dev->disk_pool, true), "no session after suspend");
+  dev->session_lost = false;
+  vtmem_open_request_queues(dev);
+  vtmem_session_release(dev);
+}
 
 /* --- what a front end does ----------------------------------------------- */
 
 struct vtmem_pool *driver_pool_create(struct driver *driver, bool persistent) {
   struct vtmem_pool *pool = vtmem_pool_create(&driver->dev, persistent);
 
-  sim_check(!IS_ERR(pool), "no pool");
-  return pool;
+  sim_check(!IS_ERR(pool) || PTR_ERR(pool) == -ESTALE, "no pool");
+  return IS_ERR(pool) ? NULL : pool;
 }
+
+struct vtmem_pool *driver_disk_create(struct driver *driver) {
+  driver->dev.disk_pool = driver_pool_create(driver, true);
+  return driver->dev.disk_pool;
+}
+
+bool driver_await_session(struct driver *driver) { return vtmem_session_await(&driver->dev); }
 
 uint32_t driver_pool_id(const struct vtmem_pool *pool) { return pool->id; }
 void driver_pool_destroy(struct vtmem_pool *pool) { vtmem_pool_destroy(pool); }
@@ -208,6 +246,19 @@ bool driver_keeps(struct vtmem_pool *pool, uint64_t oid, uint32_t index) {
   kept = vtmem_staged_page(q, pool, &key);
   spin_unlock_irq(&q->lock);
   return kept;
+}
+
+bool driver_remembers(struct vtmem_pool *pool, uint64_t oid, uint32_t index) {
+  struct vtmem_key key = {{oid}, index};
+  struct vtmem_queue *q = vtmem_pool_queue(pool, key.oid);
+  struct vtmem_chunk *chunk;
+  bool present;
+
+  spin_lock_irq(&q->lock);
+  chunk = vtmem_chunk_find(q, pool, &key);
+  present = chunk && vtmem_chunk_is_present(chunk, index);
+  spin_unlock_irq(&q->lock);
+  return present;
 }
 
 uint64_t driver_rekicks(const struct driver *driver) { return driver->stats.counter[VTMEM_COUNT_rekicks]; }

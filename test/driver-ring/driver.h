@@ -26,7 +26,12 @@ void driver_free(struct driver *driver);
 int driver_suspend(struct driver *driver);
 void driver_resume(struct driver *driver);
 
+/** NULL: the host has lost the session. */
 struct vtmem_pool *driver_pool_create(struct driver *driver, bool persistent);
+/** The pool of a disk: a session that is lost is replaced from now on. */
+struct vtmem_pool *driver_disk_create(struct driver *driver);
+/** Waits for a session in place of a lost one, if the driver knows that it is lost. Returns whether there is one. */
+bool driver_await_session(struct driver *driver);
 uint32_t driver_pool_id(const struct vtmem_pool *pool);
 void driver_pool_destroy(struct vtmem_pool *pool);
 
@@ -45,6 +50,8 @@ int64_t driver_held(const struct driver *driver);
 unsigned int driver_kept(const struct driver *driver);
 /** Is the copy of this page the only one? */
 bool driver_keeps(struct vtmem_pool *pool, uint64_t oid, uint32_t index);
+/** Does the driver believe the host to have this page? */
+bool driver_remembers(struct vtmem_pool *pool, uint64_t oid, uint32_t index);
 /** Notifications repeated after a second: who waited so long had lost a wake-up, or the device was slow. */
 uint64_t driver_rekicks(const struct driver *driver);
 /** Waits that were longer than a poll. */

@@ -42,6 +42,9 @@ struct Scene {
   uint32_t workers = 0;
   bool slow = false;
   uint64_t reserve = 0;
+  /** The persistent pool is a disk's, and the host loses the session. */
+  bool loses = false;
+  uint32_t losses = 0;
 };
 
 /** A page as its owner knows it. */
@@ -50,6 +53,8 @@ struct Page {
   std::optional<uint64_t> content;
   /** Ephemeral: whether it is still there is not known. */
   bool maybe = false;
+  /** Persistent: sessions that were lost before it was put. */
+  uint32_t losses = 0;
 };
 
 struct Worker {
@@ -69,7 +74,8 @@ void putPersistent(Worker &worker, uint64_t object, uint32_t i) {
   // frontswap invalidates a page before it stores another under its key; the disk does not.
   if (page.content && sim_random(2) == 0) driver_flush(scene.persistent, object, index);
   page.content.reset();
-  if (sim_random(3) != 0 && driver_put_staged(scene.persistent, object, index, content) == 0)
+  page.losses = scene.losses;
+  if (!scene.loses && sim_random(3) != 0 && driver_put_staged(scene.persistent, object, index, content) == 0)
     page.content = content;
   else if (driver_put(scene.persistent, object, index, content) == 0)
     page.content = content;
@@ -81,6 +87,12 @@ void getPersistent(Worker &worker, uint64_t object, uint32_t i) {
   uint64_t content = 0;
   const Page &page = worker.persistent[object][i];
   const int err = driver_get(worker.scene->persistent, object, worker.index(i), &content);
+  if (page.content && err != 0 && page.losses != worker.scene->losses) {
+    sim_check(driver_remembers(worker.scene->persistent, object, worker.index(i)),
+              "page %u of object %u is lost, and the driver takes it for one that was never written", worker.index(i),
+              static_cast<unsigned>(object));
+    return;
+  }
   if (page.content)
     sim_check(err == 0 && content == *page.content, "page %u of object %u: %d, %llu instead of %llu",
               worker.index(i), static_cast<unsigned>(object), err, static_cast<unsigned long long>(content),
@@ -163,6 +175,8 @@ void mountAndUnmount(void *argument) {
   Scene &scene = *static_cast<Scene *>(argument);
   for (uint32_t round = 0; round < 2; round++) {
     vtmem_pool *pool = driver_pool_create(scene.dev, false);
+    sim_check(pool != nullptr || scene.losses > 0, "no pool");
+    if (pool == nullptr) continue;
     const uint64_t content = scene.next_content;
     scene.next_content += 16;
     for (uint32_t i = 0; i < 8; i++)
@@ -186,6 +200,16 @@ void suspendAndResume(void *argument) {
   }
 }
 
+/** The service's administrator drops the guest's pools. */
+void loseSession(void *argument) {
+  Scene &scene = *static_cast<Scene *>(argument);
+  for (uint32_t round = sim_random(3); round < 3; round++) {
+    for (uint32_t i = sim_random(300); i > 0; i--) sim_point(false);
+    scene.losses++;
+    scene.host.loseSession();
+  }
+}
+
 void checkHost(const Scene &scene, const std::vector<std::unique_ptr<Worker>> &workers) {
   uint64_t persistent = 0;
   for (const auto &worker : workers) {
@@ -199,7 +223,8 @@ void checkHost(const Scene &scene, const std::vector<std::unique_ptr<Worker>> &w
         persistent += page.content ? 1 : 0;
         sim_check(page.content || !there, "page %u of object %u was flushed, and the host has it", index,
                   static_cast<unsigned>(object));
-        sim_check(!page.content || kept || (there && found->second == *page.content),
+        const bool lost = !there && page.losses != scene.losses;
+        sim_check(!page.content || kept || lost || (there && found->second == *page.content),
                   "page %u of object %u: the host has not what was put last", index,
                   static_cast<unsigned>(object));
         const Page &clean = worker->ephemeral[object][i];
@@ -215,6 +240,25 @@ void checkHost(const Scene &scene, const std::vector<std::unique_ptr<Worker>> &w
             static_cast<long long>(driver_held(scene.dev)), static_cast<unsigned long long>(persistent));
 }
 
+/** Whatever was lost, writes go on. */
+void checkNewSession(Scene &scene) {
+  const uint64_t content = scene.next_content++;
+  uint64_t got = 0;
+  int err = driver_put(scene.persistent, kObjects, 0, content);
+  // A put that is not a disk's does not wait for queues that are closed.
+  for (uint32_t tries = 0; (err == -ESTALE || err == -EAGAIN) && tries < 1000; tries++) {
+    sim_check(driver_await_session(scene.dev), "no session comes in place of the lost one");
+    sim_block(sim_now() + 1);
+    err = driver_put(scene.persistent, kObjects, 0, content);
+  }
+  sim_check(err == 0 || err == -ENOSPC || (scene.slow && (err == -ETIMEDOUT || err == -EAGAIN)),
+            "a write after the loss fails: %d", err);
+  if (err == 0)
+    sim_check(driver_get(scene.persistent, kObjects, 0, &got) == 0 && got == content, "another page");
+  driver_flush(scene.persistent, kObjects, 0);
+  driver_settle(scene.dev);
+}
+
 /** What kind of run it is follows from the seed, too. */
 void randomRun(void *) {
   static constexpr unsigned int kRingSizes[] = {8, 16, 64};
@@ -223,7 +267,8 @@ void randomRun(void *) {
   scene->workers = 2 + sim_random(3);
   scene->reserve = sim_random(2) == 0 ? 1000 : sim_random(20);
   scene->slow = sim_random(8) == 0;
-  warnings_expected = scene->slow;
+  scene->loses = sim_random(4) == 0;
+  warnings_expected = scene->slow || scene->loses;
   if (scene->slow) {
     scene->host.stalled_percent = 10;
     scene->host.stall_ms = 400 + sim_random(2000);
@@ -231,7 +276,7 @@ void randomRun(void *) {
   if (sim_random(2) == 0) scene->host.refused_percent = 20;
   if (sim_random(2) == 0) scene->host.dropped_percent = 20;
   scene->dev = driver_create(1 + sim_random(2), kRingSizes[sim_random(3)], scene->reserve);
-  scene->persistent = driver_pool_create(scene->dev, true);
+  scene->persistent = scene->loses ? driver_disk_create(scene->dev) : driver_pool_create(scene->dev, true);
   scene->ephemeral = driver_pool_create(scene->dev, false);
 
   std::vector<std::unique_ptr<Worker>> workers;
@@ -247,9 +292,11 @@ void randomRun(void *) {
     tasks.push_back(sim_spawn("mount", mountAndUnmount, scene.get()));
   else if (sim_random(2) == 0)
     tasks.push_back(sim_spawn("suspend", suspendAndResume, scene.get()));
+  if (scene->loses) tasks.push_back(sim_spawn("administrator", loseSession, scene.get()));
   for (sim_task *task : tasks) sim_join(task);
 
   driver_settle(scene->dev);
+  if (scene->loses) checkNewSession(*scene);
   checkHost(*scene, workers);
   sim_check(scene->slow || driver_rekicks(scene->dev) == 0, "somebody waited a second: a wake-up or a notification is lost");
   driver_pool_destroy(scene->persistent);
@@ -328,6 +375,38 @@ TEST_CASE("the copy of a refused page answers gets until the page is put again o
         sim_check(driver_get(pool, 0, 5, &content) == -ENOENT, "a flush does not reach it");
         sim_check(driver_kept(dev) == 0, "its slot stays taken");
         driver_free(dev);
+      },
+      nullptr);
+}
+
+TEST_CASE("a disk whose session was lost has another one: what it had fails, and what is written then is there") {
+  sim_run(
+      1, 0,
+      [](void *) {
+        Host store;
+        host = &store;
+        warnings_expected = true;
+        driver *dev = driver_create_bare(1, 64, 1000);
+        vtmem_pool *other = driver_pool_create(dev, false);
+        vtmem_pool *pool = driver_disk_create(dev);
+        uint64_t content = 0;
+
+        sim_check(driver_put(pool, 0, 5, 1) == 0 && driver_put(pool, 0, 6, 2) == 0, "it is not put");
+        store.loseSession();
+        sim_check(driver_put(pool, 0, 5, 3) == -ESTALE, "a put without a session is taken");
+        sim_check(driver_await_session(dev), "no session comes in place of the lost one");
+        sim_check(store.sessions == 2, "there are %d sessions", static_cast<int>(store.sessions));
+        sim_check(driver_put(pool, 0, 5, 4) == 0, "what is written then fails");
+        sim_check(driver_get(pool, 0, 5, &content) == 0 && content == 4, "what is written then is lost");
+        sim_check(driver_get(pool, 0, 6, &content) != 0 && driver_remembers(pool, 0, 6),
+                  "a lost page is taken for one that was never written");
+        sim_check(store.persistent[driver_pool_id(pool)] && !store.persistent[driver_pool_id(other)],
+                  "a pool has another's place");
+        driver_flush(pool, 0, 6);
+        driver_settle(dev);
+        sim_check(driver_held(dev) == 1, "%d pages are counted", static_cast<int>(driver_held(dev)));
+        driver_free(dev);
+        warnings_expected = false;
       },
       nullptr);
 }

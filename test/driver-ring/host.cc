@@ -70,9 +70,18 @@ Answer execute(const virtio_tmem_req &req, const ring_request &request) {
   Answer answer;
   switch (req.op) {
     case VIRTIO_TMEM_OP_RESET:
-    case VIRTIO_TMEM_OP_ATTACH:
-      answer.value = 1;
+      host->loseSession();
+      host->session = answer.value = ++host->sessions;
       return answer;
+    case VIRTIO_TMEM_OP_ATTACH:
+      if (host->session == 0 || host->session != req.oid[0]) answer.status = VIRTIO_TMEM_S_NO_SESSION;
+      return answer;
+  }
+  if (host->session == 0) {
+    answer.status = VIRTIO_TMEM_S_NO_SESSION;
+    return answer;
+  }
+  switch (req.op) {
     case VIRTIO_TMEM_OP_POOL_CREATE:
       host->persistent[host->next_pool] = req.flags & VIRTIO_TMEM_POOL_PERSISTENT;
       answer.value = host->next_pool++;
@@ -104,6 +113,13 @@ Answer execute(const virtio_tmem_req &req, const ring_request &request) {
 
 }  // namespace
 }  // namespace driver_ring
+
+void driver_ring::Host::loseSession() {
+  session = 0;
+  pages.clear();
+  persistent.clear();
+  next_pool = 0;
+}
 
 uint32_t host_execute(const struct ring_request *request) {
   using driver_ring::host;

@@ -28,9 +28,16 @@ struct Host {
   /** Of 100 gets of an ephemeral page, how many miss though it was there. */
   uint32_t dropped_percent = 0;
 
+  /** 0: none; no page is there then. */
+  uint64_t session = 0;
+  uint64_t sessions = 0;
+
   std::map<HostKey, uint64_t> pages;
   std::map<uint32_t, bool> persistent;
   uint32_t next_pool = 0;
+
+  /** As an administrator has it, or another host. */
+  void loseSession();
 };
 
 /** The host of the run; host_execute() of ring.h acts on it. */

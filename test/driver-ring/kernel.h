@@ -309,6 +309,7 @@ void kernel_warning(const char *text);
 #define dev_info(device, format, ...) ((void)0)
 #define pr_err_ratelimited(format, ...) ((void)0)
 
+struct bio;
 struct file_operations;
 struct notifier_block {
   int (*notifier_call)(struct notifier_block *nb, unsigned long event, void *data);

@@ -125,6 +125,13 @@ static inline void prepare_to_wait_exclusive(struct wait_queue_head *head, struc
   struct wait_queue_entry name;  \
   init_wait_entry(&name, 0)
 #define wake_up_all(wq) __wake_up(wq, TASK_NORMAL, 0, NULL)
+/* By looking again: returns whether it holds. */
+#define wait_event_timeout(wq, condition, timeout)                                                   \
+  ({                                                                                                 \
+    (void)&(wq);                                                                                     \
+    for (int64_t _end = sim_now() + (timeout); !(condition) && sim_now() < _end;) sim_block(sim_now() + 1); \
+    (condition);                                                                                     \
+  })
 #define wake_up(wq) __wake_up(wq, TASK_NORMAL, 1, NULL)
 
 /* --- work ---------------------------------------------------------------- */

@@ -1,7 +1,8 @@
 /**
  * The swap device as a disk: what kernel-shim/lab/disk_check finds in a guest. Never-written and discarded pages are
  * zeros, without a request; what was written is there; swapoff works while swap is in use; another life of the driver
- * finds nothing of the old one; and with the service killed a read of a page only it had fails, and no other.
+ * finds nothing of the old one; with the guest's pages dropped under it, what was there fails and writes go on; and with
+ * the service killed a read of a page only it had fails, and no other.
  */
 import { expect, onTestFinished, test } from 'vitest';
 import { complaintsIn } from '../../kernel-shim/lab/kernel-log.js';
@@ -31,6 +32,7 @@ test('what the swap device promises, it does', { timeout: 600_000 }, async ({ sk
   onTestFinished(async () => void (await service.stop()), CLEAN_UP_MS);
   const found: Record<string, string> = {};
   let corrupt: unknown;
+  let logBeforeLoss = '';
   let logBeforeKill = '';
   let pagesBeforeKill = -1;
   const log = await runScript({
@@ -46,6 +48,10 @@ test('what the swap device promises, it does', { timeout: 600_000 }, async ({ sk
       const [word, name = '', ...value] = line.split(' ');
       if (word === 'disk') found[name] = value.join(' ');
       if (word === 'result') corrupt = JSON.parse(line.slice('result '.length)).pages_corrupt;
+      if (line === 'held session') {
+        logBeforeLoss = log();
+        expect(await service.ctl('guest', 'drop', 'guest', '--force')).toMatchObject({ status: 0 });
+      }
       if (line === 'held') {
         logBeforeKill = log();
         // Discards leave a little later than they are made.
@@ -75,13 +81,24 @@ test('what the swap device promises, it does', { timeout: 600_000 }, async ({ sk
     failed_stores: '0',
     reloaded: 'done',
     reloaded_other_than_zero: '0',
+    session_write: 'done',
+    session_lost_page_reads: 'failed',
+    session_written_page_reads: 'as written',
+    session_fresh_page_reads: 'zeros',
+    session_rewrite: 'done',
+    session_rewritten_page_reads: 'as written',
+    session_failed_stores: '0',
     dead_discarded_other_than_zero: '0',
     dead_fresh_other_than_zero: '0',
     dead_read: 'failed',
     dead_lost_loads: expect.stringMatching(/^[1-9]\d*$/),
   });
   expect(corrupt).toBe(0);
-  expect(complaintsIn(logBeforeKill)).toEqual([]);
+  expect(complaintsIn(logBeforeLoss)).toEqual([]);
+  const sinceLoss = logBeforeKill.slice(logBeforeLoss.length);
+  expect(sinceLoss.match(/DATA LOSS: the host lost our session, and 2 pages/g)).toHaveLength(1);
+  // Of the read, the driver and the kernel: of nothing else.
+  expect(complaintsIn(sinceLoss).filter((line) => !/DATA LOSS|tmemswap0/.test(line))).toEqual([]);
   expect(pagesBeforeKill).toBe(PAGES_BEFORE_KILL);
   expect(log).toMatch(/DATA LOSS: page 0 /);
 });
