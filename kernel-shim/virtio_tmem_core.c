@@ -65,8 +65,10 @@ static int vtmem_validate(struct virtio_device *vdev)
 	BUILD_BUG_ON(sizeof(struct virtio_tmem_req) != 40);
 	BUILD_BUG_ON(sizeof(struct virtio_tmem_resp) != 16);
 
-	if (!virtio_has_feature(vdev, VIRTIO_F_VERSION_1))
+	if (!virtio_has_feature(vdev, VIRTIO_F_VERSION_1)) {
+		dev_err(&vdev->dev, "legacy virtio is not served; with QEMU's microvm: -global virtio-mmio.force-legacy=false\n");
 		return -ENODEV;
+	}
 	virtio_cread_le(vdev, struct virtio_tmem_config, magic, &magic);
 	virtio_cread_le(vdev, struct virtio_tmem_config, version, &version);
 	if (magic != VIRTIO_TMEM_MAGIC) {

@@ -45,7 +45,7 @@ export class KernelUnavailable extends Error {}
 
 /** What these end with when a kernel's packages cannot be fetched. */
 const exitUnavailable = 3;
-const fetchKernels = ['stock-kernel.sh', 'source-tree.sh', 'in-tree-kernel.sh'];
+const fetchKernels = ['stock-kernel.sh', 'source-tree.sh', 'in-tree-kernel.sh', 'microvm-tools.sh'];
 
 /** Runs a script of the lab; its progress goes to our stderr. Resolves to the lines it printed. */
 async function script(name: string, args: string[], signal: AbortSignal): Promise<string[]> {
@@ -69,6 +69,12 @@ export function oldQemuCommand(signal: AbortSignal): Promise<string[]> {
 /** An archive to put behind a guest's initramfs for the mode `tools`. */
 export async function diskTools(signal: AbortSignal): Promise<string> {
   const [path = ''] = await script('disk-tools.sh', [], signal);
+  return path;
+}
+
+/** An archive to put behind the initramfs of a kernel of Debian's for the mode `microvm`. */
+export async function microvmTools(kernelFolder: string, signal: AbortSignal): Promise<string> {
+  const [path = ''] = await script('microvm-tools.sh', [kernelFolder], signal);
   return path;
 }
 

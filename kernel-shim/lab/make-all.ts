@@ -6,8 +6,10 @@
 import {
   blockTool,
   diskTools,
+  kernelFolder,
   kernels,
   makeArtefacts,
+  microvmTools,
   oldQemuCommand,
   sourceTree,
   virshCommand,
@@ -20,6 +22,7 @@ const makers: (() => Promise<unknown>)[] = [
   () => diskTools(signal),
   () => blockTool('qemu-io', signal),
   () => virshCommand('', signal),
+  async () => microvmTools(await kernelFolder('6.12', signal), signal),
   () => sourceTree('6.1', signal),
 ];
 for (const make of makers) {
