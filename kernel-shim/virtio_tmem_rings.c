@@ -28,7 +28,9 @@ int vtmem_create_rings(struct vtmem_device *dev)
 	do {
 		err = vtmem_find_vqs(dev->vdev, dev->nr_queues, vqs,
 				     vtmem_queue_callback, names);
-	} while (err == -ENOENT && dev->nr_queues > 2 && dev->nr_queues--);
+		/* Both mean that a ring is not there, by the kernel. */
+	} while ((err == -ENOENT || err == -EINVAL) && dev->nr_queues > 2 &&
+		 dev->nr_queues--);
 	if (err)
 		return err;
 

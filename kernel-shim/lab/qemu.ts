@@ -49,6 +49,8 @@ export interface GuestMachine {
   qmpPath?: string;
   /** Socket of the service; absent: a guest without the device. */
   devicePath?: string;
+  /** Of the device; absent: one for each processor. */
+  requestQueues?: number;
   /** The device is in a slot of its own, from where it can be unplugged. */
   hotplug?: boolean;
   /** Socket where the service serves a disk, the guest's first. */
@@ -96,13 +98,13 @@ function kernelCommandLine(guest: GuestMachine): string {
 /** A comma in a value is doubled: QEMU splits its options at single ones. */
 const quoted = (value: string): string => value.replaceAll(',', ',,');
 
-/** The tmem device, as `-device` and `device_add` take it. One request queue for each processor, beside the control queue. */
-export function tmemDevice(cpus: number, chardev: string): Record<string, string | number> {
+/** The tmem device, as `-device` and `device_add` take it. */
+export function tmemDevice(requestQueues: number, chardev: string): Record<string, string | number> {
   return {
     driver: 'vhost-user-test-device-pci',
     chardev,
     'virtio-id': 13,
-    num_vqs: cpus + 1,
+    num_vqs: 1 + requestQueues,
     vq_size: 256,
     config_size: 64,
   };
@@ -149,7 +151,8 @@ export function qemuArguments(guest: GuestMachine): string[] {
   if (guest.devicePath !== undefined) {
     args.push('-chardev', `socket,id=tmem,path=${quoted(guest.devicePath)}`);
     if (guest.hotplug) args.push('-device', `pcie-root-port,id=${slot.bus},chassis=1`);
-    const device = { ...tmemDevice(guest.cpus, 'tmem'), ...(guest.hotplug && slot) };
+    const requestQueues = guest.requestQueues ?? guest.cpus;
+    const device = { ...tmemDevice(requestQueues, 'tmem'), ...(guest.hotplug && slot) };
     args.push('-device', JSON.stringify(device));
   }
   return args;

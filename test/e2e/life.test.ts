@@ -1,6 +1,7 @@
 /**
  * What a driver goes through besides swapping: kernel-shim/lab/life in a guest. It is unbound while a worker is about to
- * notify its device; its machine hibernates, or fails to, and is rebooted in the midst of swapping.
+ * notify its device; its machine hibernates, or fails to, wakes up with fewer queues, and is rebooted in the midst of
+ * swapping.
  */
 import { expect, onTestFinished, test } from 'vitest';
 import { complaintsIn } from '../../kernel-shim/lab/kernel-log.js';
@@ -55,9 +56,10 @@ test.for(variants)('%s', { timeout: TEST_MS }, async ([, kernel, frontEnd, found
 
   const said: Record<string, string> = {};
   /** Resolves to the kernel's log. */
-  const live = async (mode: 'life' | 'resume'): Promise<string> => {
+  const live = async (mode: 'life' | 'resume', requestQueues: number): Promise<string> => {
     await machine.run({
       mode,
+      requestQueues,
       swapDiskPath,
       devicePath: service.socket('guest'),
       frontEnd: frontEnd as FrontEnd,
@@ -72,8 +74,8 @@ test.for(variants)('%s', { timeout: TEST_MS }, async ([, kernel, frontEnd, found
     return machine.console();
   };
 
-  const logs = [await live('life')];
-  if (frontEnd === 'swap-device') logs.push(await live('resume'));
+  const logs = [await live('life', 2)];
+  if (frontEnd === 'swap-device') logs.push(await live('resume', 1));
   const log = logs.join('\n');
   expect(said, log.slice(-8000)).toEqual({ driver: 'loaded', rebooted: 'in the midst of it', ...found });
 
