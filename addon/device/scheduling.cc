@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -53,6 +54,11 @@ int readRunnableThreads() {
   return sscanf(text, "%*s %*s %*s %d/", &runnable) == 1 ? runnable : 0;
 }
 
+FreeProcessors& freeProcessors() {
+  static FreeProcessors free(onlineProcessors(), readRunnableThreads);
+  return free;
+}
+
 }  // namespace
 
 LatencyClass requestLowLatency(std::string& refusal) {
@@ -69,6 +75,42 @@ LatencyClass requestLowLatency(std::string& refusal) {
   return LatencyClass::kDefault;
 }
 
+bool setRealTime(bool realTime) {
+  sched_param parameters = {};
+  if (realTime) parameters.sched_priority = sched_get_priority_min(SCHED_RR);
+  const int policy = realTime ? SCHED_RR : SCHED_OTHER;
+  return pthread_setschedparam(pthread_self(), policy | SCHED_RESET_ON_FORK, &parameters) == 0;
+}
+
+bool RealTimeShare::mayBeRealTime(uint64_t nowNs, uint64_t processorNs, bool crowded) {
+  if (nowNs < ordinaryUntilNs_) return false;
+  if (ordinaryUntilNs_ != 0 || windowBeganNs_ == 0 || nowNs - windowBeganNs_ >= kWindowNs) {
+    ordinaryUntilNs_ = 0;
+    windowBeganNs_ = nowNs;
+    processorThenNs_ = processorNs;
+    return true;
+  }
+  if (!crowded || processorNs - processorThenNs_ < kMostNs) return true;
+  ordinaryUntilNs_ = nowNs + kOrdinaryNs;
+  return false;
+}
+
+void RealTimeTurns::look() {
+  timespec at;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
+  const uint64_t processorNs = static_cast<uint64_t>(at.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(at.tv_nsec);
+  clock_gettime(CLOCK_MONOTONIC, &at);
+  const uint64_t now = static_cast<uint64_t>(at.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(at.tv_nsec);
+  become(share_.mayBeRealTime(now, processorNs, !freeProcessors().enough(now, 0)));
+}
+
+// Refused, it stays what it is for good.
+void RealTimeTurns::become(bool realTime) {
+  if (realTime == realTime_) return;
+  granted_ = setRealTime(realTime);
+  if (granted_) realTime_ = realTime;
+}
+
 bool FreeProcessors::enough(uint64_t nowNs, int waiting) {
   uint64_t due = dueNs_.load(std::memory_order_relaxed);
   if (nowNs >= due && dueNs_.compare_exchange_strong(due, nowNs + kTooManyValidNs, std::memory_order_relaxed)) {
@@ -81,11 +123,10 @@ bool FreeProcessors::enough(uint64_t nowNs, int waiting) {
 
 uint64_t PollWindow::lengthNs(uint64_t nowNs, int waiting) {
   constexpr uint64_t kWorthwhileNs = 5'000;
-  static FreeProcessors free(onlineProcessors(), readRunnableThreads);
   if (windowNs_ < kWorthwhileNs) return 0;
   // Relaxed: a hint.
   if (awakeWorkers.load(std::memory_order_relaxed) > onlineProcessors()) return 0;
-  return free.enough(nowNs, waiting) ? windowNs_ : 0;
+  return freeProcessors().enough(nowNs, waiting) ? windowNs_ : 0;
 }
 
 AwakeWorker::AwakeWorker() { awakeWorkers.fetch_add(1, std::memory_order_relaxed); }

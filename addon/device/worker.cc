@@ -139,11 +139,13 @@ void Worker::stop(std::function<void()> ended) {
 void Worker::run() {
   pthread_setname_np(pthread_self(), "tmemd-worker");
   std::string refusal;
-  if (const LatencyClass got = requestLowLatency(refusal); got != LatencyClass::kRoundRobin)
+  const LatencyClass got = requestLowLatency(refusal);
+  if (got != LatencyClass::kRoundRobin)
     emit(DeviceEvent::Type::kSchedulingRefused, 0,
          refusal +
              (got == LatencyClass::kShortSlice ? "; runs with a short time slice" : "; runs as any thread"));
 
+  RealTimeTurns turns(got == LatencyClass::kRoundRobin);
   std::optional<AwakeWorker> awake(std::in_place);
   uint64_t idleSinceNs = 0;  // 0: not idle
   for (;;) {
@@ -152,6 +154,7 @@ void Worker::run() {
     if (serveRings()) {
       if (idleSinceNs != 0) pollWindow_.foundSoon();
       idleSinceNs = 0;
+      turns.worked();
       continue;
     }
     const uint64_t now = nowNs();
@@ -164,6 +167,7 @@ void Worker::run() {
     if (windowNs != 0) pollWindow_.passed();
     if (!allowKicks()) {
       awake.reset();
+      turns.sleeps();
       sleep();
       awake.emplace();
       if (nowNs() - now < PollWindow::kMaxNs) pollWindow_.foundSoon();
