@@ -184,6 +184,10 @@ class Bin {
   // Packing starts when this share of the closed spans' bytes is dead.
   static constexpr uint64_t kDeadShareToPack = 24;  // one part in 24
   static constexpr uint32_t kPackFreeBytes = 5 * 1024;
+  // Spans that packing looks at where it is not sure that the block fits: of one list of 1 KiB, which may be
+  // long. They go to its end, so the next looks at others. A reserve needs none of these: its worst-case
+  // block fits a span of a list above that.
+  static constexpr uint32_t kPackLooks = 64;
   // Draining starts above one part dead in 16, goes on down to one in 32, and takes
   // spans with at least a quarter free.
   static constexpr uint64_t kDeadShareToDrain = 16;

@@ -58,7 +58,7 @@ SpanHeader* Bin::packOne(uint32_t units, bool anyThatFits) {
     // Newest first, so that packing disturbs the order of age least.
     constexpr uint32_t kLook = 16;
     SpanNumber span = last_[0];
-    for (uint32_t i = 0; span && (i < kLook || anyThatFits); i++) {
+    for (uint32_t i = 0; span && i < (anyThatFits ? kPackLooks : kLook); i++) {
       SpanHeader* head = &table_.header(span);
       span = head->previous;
       if (freeBytes(*head) < kPackFreeBytes || !fitsPacked(*head, units)) continue;
@@ -75,14 +75,20 @@ SpanHeader* Bin::packOne(uint32_t units, bool anyThatFits) {
   }
   constexpr int kPackTries = 4;
   int failures = 0;
+  uint32_t looks = 0;
   uint32_t last = (anyThatFits ? units * 8 : kPackFreeBytes) / (kSpanBytes / kLists);
   // Those that are being drained are kept for when there is nothing else, and then come first.
   for (uint32_t list = anyThatFits ? kLists + 1 : kLists; list-- > last;) {
-    SpanNumber span = first_[list];
-    while (span) {
+    const SpanNumber end = last_[list];  // what is put back goes behind it
+    for (SpanNumber span = first_[list], next; span; span = next) {
       SpanHeader* head = &table_.header(span);
-      span = head->next;
-      if (!fitsPacked(*head, units)) continue;
+      next = span == end ? 0 : head->next;
+      if (!fitsPacked(*head, units)) {
+        if (++looks == kPackLooks) break;
+        unlink(*head);
+        link(*head, static_cast<uint8_t>(list));
+        continue;
+      }
       unlink(*head);
       if (pack(head)) {
         open(*head);
