@@ -231,6 +231,13 @@ bool Bin::tryShare(Loc loc, bool* saturated) {
   return true;
 }
 
+bool Bin::holds(Loc loc) const {
+  SpinGuard guard(lock_);
+  SpanNumber span = spanOf(loc);
+  return table_.binOf(span) == id_ && tmemd::entryOf(loc) < table_.header(span).blockCount &&
+         entryReferences(entryOf(loc)) > 0;
+}
+
 Bin::Released Bin::unref(Loc loc) {
   SpinGuard guard(lock_);
   return unrefLocked(loc);

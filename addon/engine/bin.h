@@ -102,6 +102,8 @@ class Bin {
       value = 0;
     }
   }
+  // Whether `loc` is a block of this bin.
+  bool holds(Loc loc) const;
   // Of a referenced block.
   Entry entryOf(Loc loc) const {
     return table_.entry(spanOf(loc), tmemd::entryOf(loc)).load(std::memory_order_relaxed);

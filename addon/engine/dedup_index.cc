@@ -1,7 +1,7 @@
 #include "engine/dedup_index.h"
 
 #include <algorithm>
-#include <cassert>
+#include <bit>
 #include <utility>
 
 namespace tmemd {
@@ -10,7 +10,6 @@ namespace {
 
 constexpr uint32_t partitionOf(uint64_t hash) { return static_cast<uint32_t>(hash >> 32) & 63; }
 constexpr uint32_t tagOf(uint64_t hash) { return static_cast<uint32_t>(hash); }
-constexpr uint32_t tagOfEntry(uint64_t entry) { return static_cast<uint32_t>(entry >> 32); }
 constexpr Loc locOfEntry(uint64_t entry) { return static_cast<Loc>(entry); }
 
 // Maps a uniform 32-bit value onto 0 .. count-1 for any count.
@@ -24,7 +23,7 @@ DedupIndex::DedupIndex(SpanTable& table, std::function<uint64_t()> liveBlocks)
     : table_(table), liveBlocks_(std::move(liveBlocks)) {}
 
 DedupIndex::~DedupIndex() {
-  for (Partition& partition : partitions_) table_.giveBack(partition.bucketCount * sizeof(Bucket));
+  for (Partition& partition : partitions_) table_.giveBack(chargeFor(partition));
 }
 
 DedupIndex::Place DedupIndex::placeOf(uint32_t tag, uint32_t bucketCount) {
@@ -34,20 +33,22 @@ DedupIndex::Place DedupIndex::placeOf(uint32_t tag, uint32_t bucketCount) {
 void DedupIndex::prefetch(uint64_t hash) const {
   Partition& partition = partitions_[partitionOf(hash)];
   SpinGuard guard(partition.lock);
-  if (partition.bucketCount == 0) return;
-  Place place = placeOf(tagOf(hash), partition.bucketCount);
-  __builtin_prefetch(&partition.buckets[place.first]);
-  __builtin_prefetch(&partition.buckets[place.second]);
+  const Segment& segment = partition.of(tagOf(hash));
+  if (segment.bucketCount == 0) return;
+  Place place = placeOf(tagOf(hash), segment.bucketCount);
+  __builtin_prefetch(&segment.buckets[place.first]);
+  __builtin_prefetch(&segment.buckets[place.second]);
 }
 
 uint32_t DedupIndex::find(uint64_t hash, std::span<Loc, kCandidatesMax> candidates) const {
   Partition& partition = partitions_[partitionOf(hash)];
   SpinGuard guard(partition.lock);
-  if (partition.bucketCount == 0) return 0;
-  Place place = placeOf(tagOf(hash), partition.bucketCount);
+  const Segment& segment = partition.of(tagOf(hash));
+  if (segment.bucketCount == 0) return 0;
+  Place place = placeOf(tagOf(hash), segment.bucketCount);
   uint32_t found = 0;
   for (uint32_t bucket : {place.first, place.second}) {
-    for (uint64_t entry : partition.buckets[bucket].entry) {
+    for (uint64_t entry : segment.buckets[bucket].entry) {
       if (tagOfEntry(entry) == tagOf(hash) && locOfEntry(entry) != 0 && found < kCandidatesMax) {
         candidates[found++] = locOfEntry(entry);
       }
@@ -97,12 +98,13 @@ bool DedupIndex::putInto(Bucket* buckets, uint32_t bucketCount, uint64_t entry, 
 void DedupIndex::insert(uint64_t hash, Loc loc, Loc stale) {
   Partition& partition = partitions_[partitionOf(hash)];
   SpinGuard guard(partition.lock);
+  Segment* segment = &partition.of(tagOf(hash));
   uint64_t entry = uint64_t{tagOf(hash)} << 32 | loc;
-  if (stale && partition.bucketCount) {
+  if (stale && segment->bucketCount) {
     uint64_t old = uint64_t{tagOf(hash)} << 32 | stale;
-    Place place = placeOf(tagOf(hash), partition.bucketCount);
+    Place place = placeOf(tagOf(hash), segment->bucketCount);
     for (uint32_t bucket : {place.first, place.second}) {
-      for (uint64_t& candidate : partition.buckets[bucket].entry) {
+      for (uint64_t& candidate : segment->buckets[bucket].entry) {
         if (candidate == old) {
           candidate = entry;
           return;
@@ -111,18 +113,20 @@ void DedupIndex::insert(uint64_t hash, Loc loc, Loc stale) {
     }
   }
   // With two buckets to choose from and a move, next to none overflows up to here.
-  bool full = partition.entryCount + 1 > partition.bucketCount * kBucketEntries / 16 * 15;
+  bool full = segment->entryCount + 1 > segment->bucketCount * kBucketEntries / 16 * 15;
   if (full && mayGrow(partition)) {
-    grow(partition);
-    full = false;
+    grow(partition, *segment);
+    segment = &partition.of(tagOf(hash));
+    full = false;  // or nearly, where another was split
   }
-  if (partition.bucketCount == 0) return;
+  if (segment->bucketCount == 0) return;
   // Where pages come and go nearly every bucket is full, and looking for room would be in vain.
-  if (putInto(partition.buckets.get(), partition.bucketCount, entry, !full)) {
+  if (putInto(segment->buckets.get(), segment->bucketCount, entry, !full)) {
+    segment->entryCount++;
     partition.entryCount++;
     return;
   }
-  Bucket& bucket = partition.buckets[placeOf(tagOf(hash), partition.bucketCount).first];
+  Bucket& bucket = segment->buckets[placeOf(tagOf(hash), segment->bucketCount).first];
   std::move_backward(bucket.entry, bucket.entry + kBucketEntries - 1, bucket.entry + kBucketEntries);
   bucket.entry[0] = entry;
 }
@@ -130,13 +134,15 @@ void DedupIndex::insert(uint64_t hash, Loc loc, Loc stale) {
 void DedupIndex::erase(uint64_t hash, Loc loc) {
   Partition& partition = partitions_[partitionOf(hash)];
   SpinGuard guard(partition.lock);
-  if (partition.bucketCount == 0) return;
+  Segment& segment = partition.of(tagOf(hash));
+  if (segment.bucketCount == 0) return;
   uint64_t old = uint64_t{tagOf(hash)} << 32 | loc;
-  Place place = placeOf(tagOf(hash), partition.bucketCount);
+  Place place = placeOf(tagOf(hash), segment.bucketCount);
   for (uint32_t bucket : {place.first, place.second}) {
-    for (uint64_t& candidate : partition.buckets[bucket].entry) {
+    for (uint64_t& candidate : segment.buckets[bucket].entry) {
       if (candidate == old) {
         candidate = 0;
+        segment.entryCount--;
         partition.entryCount--;
         return;
       }
@@ -148,48 +154,41 @@ uint64_t DedupIndex::chargedBytes() const {
   uint64_t bytes = 0;
   for (Partition& partition : partitions_) {
     SpinGuard guard(partition.lock);
-    bytes += partition.bucketCount * sizeof(Bucket);
+    bytes += chargeFor(partition);
   }
   return bytes;
+}
+
+uint64_t DedupIndex::largestSegmentBytes() const {
+  uint64_t largest = 0;
+  for (Partition& partition : partitions_) {
+    SpinGuard guard(partition.lock);
+    for (const Segment& segment : partition.segments) largest = std::max<uint64_t>(largest, segment.bucketCount);
+  }
+  return largest * sizeof(Bucket);
 }
 
 const char* DedupIndex::audit() const {
   for (Partition& partition : partitions_) {
     SpinGuard guard(partition.lock);
-    uint64_t entries = 0;
-    for (uint32_t bucket = 0; bucket < partition.bucketCount; bucket++) {
-      for (uint64_t entry : partition.buckets[bucket].entry) entries += entry != 0;
+    uint64_t allBuckets = 0;
+    uint64_t allEntries = 0;
+    for (const Segment& segment : partition.segments) {
+      uint64_t entries = 0;
+      for (uint32_t bucket = 0; bucket < segment.bucketCount; bucket++) {
+        for (uint64_t entry : segment.buckets[bucket].entry) {
+          entries += entry != 0;
+          if (entry != 0 && &partition.of(tagOfEntry(entry)) != &segment) return "an index entry is in another's segment";
+        }
+      }
+      if (entries != segment.entryCount) return "an index segment's entries do not add up";
+      allBuckets += segment.bucketCount;
+      allEntries += entries;
     }
-    if (entries != partition.entryCount) return "an index partition's entries do not add up";
+    if (allBuckets != partition.bucketCount) return "an index partition's buckets do not add up";
+    if (allEntries != partition.entryCount) return "an index partition's entries do not add up";
   }
   return "";
-}
-
-bool DedupIndex::mayGrow(Partition& partition) const {
-  if (partition.insertsUntilLook > 0) {
-    partition.insertsUntilLook--;
-    return false;
-  }
-  uint32_t stale = partition.entryCount / kStaleShare + kStaleEntries;
-  if (partition.entryCount <= stale || partition.entryCount - stale <= liveBlocks_() / kPartitions) return true;
-  partition.insertsUntilLook = kInsertsUntilLook;
-  return false;
-}
-
-void DedupIndex::grow(Partition& partition) {
-  uint32_t count = partition.bucketCount + std::max(8u, partition.bucketCount / 8);
-  if (!table_.borrow(count * sizeof(Bucket))) return;
-  std::unique_ptr<Bucket[]> bigger(new Bucket[count]());
-  uint32_t kept = 0;
-  for (uint32_t bucket = 0; bucket < partition.bucketCount; bucket++) {
-    for (uint64_t entry : partition.buckets[bucket].entry) {
-      if (entry != 0 && putInto(bigger.get(), count, entry, true)) kept++;
-    }
-  }
-  table_.giveBack(partition.bucketCount * sizeof(Bucket));
-  partition.buckets = std::move(bigger);
-  partition.bucketCount = count;
-  partition.entryCount = kept;
 }
 
 }  // namespace tmemd

@@ -84,10 +84,16 @@ CellRef PageMap::Shard::makeLeaf(uint64_t hash, CellRef objectRef, uint32_t numb
   return ref;
 }
 
+bool PageMap::Shard::makeRoom() {
+  bool forObject = objects_.makeRoom(objectCount_, *table_, nextOfObjects(),
+                                     [this](CellRef ref) { return objectHash(hashOf(object(ref))); });
+  bool forLeaf = leaves_.makeRoom(leafCount_, *table_, nextOfLeaves(), [this](CellRef ref) {
+    return leafHash(hashOf(object(leaf(ref).object)), leaf(ref).number);
+  });
+  return forObject && forLeaf;
+}
+
 void PageMap::Shard::linkObject(uint64_t hash, CellRef ref) {
-  objects_.makeRoom(
-      objectCount_, *table_, [this](CellRef cell) -> CellRef& { return object(cell).next; },
-      [this](CellRef cell) { return objectHash(hashOf(object(cell))); });
   CellRef& head = objects_.head(objectHash(hash));
   object(ref).next = head;
   head = ref;
@@ -95,9 +101,6 @@ void PageMap::Shard::linkObject(uint64_t hash, CellRef ref) {
 }
 
 void PageMap::Shard::linkLeaf(uint64_t hash, CellRef ref, CellRef objectRef) {
-  leaves_.makeRoom(
-      leafCount_, *table_, [this](CellRef cell) -> CellRef& { return leaf(cell).next; },
-      [this](CellRef cell) { return leafHash(hashOf(object(leaf(cell).object)), leaf(cell).number); });
   Leaf& made = leaf(ref);
   Object& parent = object(objectRef);
   made.previousOfObject = 0;
@@ -117,6 +120,7 @@ bool PageMap::Shard::adoptObject(uint64_t hash, CellRef ref) {
   found.pages = 0;
   found.firstLeaf = 0;
   found.leafCount = 0;
+  makeRoom();
   linkObject(hash, ref);
   return true;
 }
@@ -124,6 +128,7 @@ bool PageMap::Shard::adoptObject(uint64_t hash, CellRef ref) {
 bool PageMap::Shard::adoptLeaf(uint64_t hash, CellRef ref) {
   Leaf& found = leaf(ref);
   if (findLeaf(hash, found.object, found.number)) return false;
+  makeRoom();
   linkLeaf(hash, ref, found.object);
   return true;
 }
@@ -139,6 +144,7 @@ void PageMap::Shard::removeLeaf(uint64_t hash, CellRef ref, Slabs slabs) {
   if (gone.nextOfObject) leaf(gone.nextOfObject).previousOfObject = gone.previousOfObject;
   parent.leafCount--;
   leafCount_--;
+  leaves_.giveRoom(leafCount_, *table_, nextOfLeaves());
   slabs.leaves.free(ref);
 }
 
@@ -149,6 +155,7 @@ void PageMap::Shard::removeObject(uint64_t hash, CellRef ref, Slabs slabs) {
   while (*link != ref) link = &object(*link).next;
   *link = gone.next;
   objectCount_--;
+  objects_.giveRoom(objectCount_, *table_, nextOfObjects());
   slabs.objects.free(ref);
 }
 

@@ -54,33 +54,32 @@ class PageMap {
     Object& object(CellRef ref) const { return table_->cell<Object>(ref); }
     Leaf& leaf(CellRef ref) const { return table_->cell<Leaf>(ref); }
     uint64_t hashOf(const Object& object) const { return map_->hashOf(object.poolTag - 1, object.oid); }
-    // The first object from `*bucket` on that is wanted(const Object&), where to go on is kept there;
-    // 0: there is none, or `*steps`, of which each bucket and object takes one, came to 0.
+    // Room in the tables for an object and a leaf more. To be made before they are; false when the chains are
+    // long and the capacity has no room for heads: then they can be made all the same.
+    bool makeRoom();
+    // The first object of a walk's place or a later one that is wanted(const Object&), where to go on is kept
+    // there; 0: there is none, or `*steps`, of which each bucket and object takes one, came to 0.
     template <typename Wanted>
-    CellRef nextObject(size_t* bucket, uint32_t* steps, Wanted wanted) const {
-      for (; *bucket < objects_.bucketCount() && *steps > 0; ++*bucket) {
+    CellRef nextObject(ChainTable::Place* at, uint32_t* steps, Wanted wanted) const {
+      for (; *at < ChainTable::kEnd && *steps > 0; *at = objects_.after(*at)) {
         --*steps;
-        for (CellRef ref = objects_.inBucket(*bucket); ref; ref = object(ref).next) {
+        for (CellRef ref = objects_.inBucketAt(*at); ref; ref = object(ref).next) {
           if (wanted(object(ref))) return ref;
           if (*steps > 0) --*steps;
         }
       }
       return 0;
     }
-    size_t objectBuckets() const { return objects_.bucketCount(); }
     template <typename Visit>  // Visit(CellRef)
     void forEachObject(Visit visit) const {
       for (size_t bucket = 0; bucket < objects_.bucketCount(); bucket++) {
         for (CellRef ref = objects_.inBucket(bucket); ref; ref = object(ref).next) visit(ref);
       }
     }
-    template <typename Visit>  // Visit(CellRef); the leaves of one bucket
-    void forEachLeafIn(size_t bucket, Visit visit) const {
-      for (CellRef ref = leaves_.inBucket(bucket); ref; ref = leaf(ref).next) visit(ref);
-    }
-    size_t leafBuckets() const { return leaves_.bucketCount(); }
     uint64_t objectCount() const { return objectCount_; }
     uint64_t leafCount() const { return leafCount_; }
+    size_t objectBuckets() const { return objects_.bucketCount(); }
+    size_t leafBuckets() const { return leaves_.bucketCount(); }
     // What findLeaf() will look at first, to be prefetched; null: nothing.
     const Leaf* likelyLeaf(uint64_t hash, uint32_t number) const {
       CellRef ref = leaves_.head(leafHash(hash, number));
@@ -94,6 +93,12 @@ class PageMap {
     static uint64_t leafHash(uint64_t hash, uint32_t number);
     void linkObject(uint64_t hash, CellRef object);
     void linkLeaf(uint64_t hash, CellRef leaf, CellRef object);
+    auto nextOfObjects() const {
+      return [this](CellRef ref) -> CellRef& { return object(ref).next; };
+    }
+    auto nextOfLeaves() const {
+      return [this](CellRef ref) -> CellRef& { return leaf(ref).next; };
+    }
 
     SpanTable* table_ = nullptr;
     const PageMap* map_ = nullptr;

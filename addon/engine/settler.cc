@@ -83,6 +83,20 @@ bool Settler::tendHugePages(Time most) {
   return true;
 }
 
+// controlMutex is held for one piece at a time, and counters wait for it no longer than that.
+bool Settler::tendIndex(Time most) {
+  if (!trimming_) return false;
+  Time until = clock_.threadTime() + most;
+  uint64_t blocks = UINT64_MAX;
+  do {
+    std::unique_lock<std::mutex> control(store_.controlMutex, std::try_to_lock);
+    if (!control) break;
+    if (blocks == UINT64_MAX) blocks = store_.countIndexedBlocks();
+    trimming_ = store_.index.trim(blocks, [this](Loc loc) { return store_.isIndexable(loc); });
+  } while (trimming_ && clock_.threadTime() < until);
+  return true;
+}
+
 bool Store::backgroundAwake() const { return impl_->settler && impl_->settler->awake(); }
 
 void Settler::run() {
@@ -98,6 +112,7 @@ void Settler::run() {
     Time tending = wanted() ? Time(kScarceSlice) : Time(kTending);
     bool idle = !tendFrames(tending);
     if (tendHugePages(tending)) idle = false;
+    if (tendIndex(tending)) idle = false;
     if (activity_.look(clock_.now())) idle = false;
     if (clock_.now() >= nextRound) {
       nextRound = clock_.now() + kRound;
@@ -134,6 +149,7 @@ void Settler::beginRound() {
   rounds_++;
   store_.round.fetch_add(1, std::memory_order_relaxed);
   store_.table.beginTendingRound();
+  trimming_ = true;
   uint32_t used = store_.placesUsed.load(std::memory_order_acquire);
   std::vector<uint32_t> unseen;  // bins of groups with a member whose gate is closed
   for (uint32_t i = 0; i < used; i++) {

@@ -2,6 +2,7 @@
 //
 //   frames      gives freed frames back to the host and touches some ahead of need
 //   huge pages  makes them of what is in use for a while: quicker to address
+//   index       gives back what it does not need any more (dedup_index.h)
 //   refilling   after a recovery, puts every block into the dedup index
 //   draining    moves the blocks of sparse spans together, so that whole spans go back
 //   settling    recompresses pages that have not been touched for a while: first LZ4
@@ -10,8 +11,8 @@
 // Time. In every tick of kTick it works on pages for at most kSlice, a fifth of a processor; or for
 // kScarceSlice, a fiftieth, where guests do more than kBusyPerSecond operations (activity.h), or where others
 // want the processor: in the last second the thread was kept off it for kDelay. A tick that was longer for
-// that has a longer slice, up to kSlice. On frames and on huge pages it works for kTending each, or
-// kScarceSlice where others want the processor. All that is processor time of its own
+// that has a longer slice, up to kSlice. On frames, on huge pages and on the index it works for kTending each,
+// or kScarceSlice where others want the processor. All that is processor time of its own
 // (background_clock.h): what others take from it costs it time by the clock, not work. When there was nothing
 // to do it sleeps kIdleTick.
 //
@@ -108,6 +109,7 @@ class Settler {
   Time nextBudget();
   bool tendFrames(Time most);
   bool tendHugePages(Time most);
+  bool tendIndex(Time most);
   void beginRound();
   GuestWork& workOf(uint32_t place, Store::Impl::GuestPlace& at);
   void lookAt(Guest& guest, GuestWork& work);
@@ -124,6 +126,7 @@ class Settler {
   SettlingEncoder encoder_;
   std::vector<GuestWork> work_;  // as many as there are places
   uint64_t rounds_ = 0;
+  bool trimming_ = false;  // the index; begun once a round
   uint64_t drains_ = 0;
   uint32_t nextPlace_ = 0;
   Time lastSlice_{0};    // when it began

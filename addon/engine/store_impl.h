@@ -136,11 +136,11 @@ struct Store::Impl {
   uint64_t openSession(GuestId id, uint64_t sessionId, bool background);
   void changeSettings(Guest& guest, bool newSession);
   // How much of a drop is done under one hold of a shard's lock: each bucket, object and page is a step.
-  static constexpr uint32_t kDropSteps = 256;
+  static constexpr uint32_t kDropSteps = 128;
   // With `controlling` held and the gate open.
   void dropDyingPools(GuestPlace& at, Guest& guest, bool background);
   // True when there may be more.
-  bool dropSlice(Guest& guest, PageMap::Shard& shard, size_t* bucket);
+  bool dropSlice(Guest& guest, PageMap::Shard& shard, ChainTable::Place* at);
 
   // --- one page --------------------------------------------------------------------
   Bin& binOf(Loc loc) const { return *bins[table.binOf(spanOf(loc))].load(std::memory_order_relaxed); }
@@ -184,8 +184,11 @@ struct Store::Impl {
                   bool* replaced);
   Refusal tryPublish(Guest& guest, Pool& pool, const PageKey& key, uint64_t objectHash, const KeptPage& page,
                      bool mayEvict, bool* replaced);
-  bool makePlace(Guest& guest, Pool& pool, const PageKey& key, SlotPlace& at);
+  bool makePlace(Guest& guest, Pool& pool, const PageKey& key, SlotPlace& at, bool mayEvict);
   uint64_t indexedBlocks();
+  // With controlMutex held, as bins stay then: how many blocks the index may name, and whether that is one.
+  uint64_t countIndexedBlocks() const;
+  bool isIndexable(Loc loc) const;
   Status refuse(Guest& guest, Pool& pool, const PageKey& key, Refusal why);
   // Spans evicted for one page at most, in either half of a put.
   static constexpr int kEvictionsPerPut = 8;

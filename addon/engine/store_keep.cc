@@ -159,12 +159,20 @@ Store::Impl::KeptPage Store::Impl::storeBlock(WorkerContext& context, Guest& gue
 // page path, so it does not wait for a control operation.
 uint64_t Store::Impl::indexedBlocks() {
   std::unique_lock<std::mutex> control(controlMutex, std::try_to_lock);
-  if (!control) return UINT64_MAX;
+  return control ? countIndexedBlocks() : UINT64_MAX;
+}
+
+uint64_t Store::Impl::countIndexedBlocks() const {
   uint64_t blocks = 0;
   forEachBin([&](const Bin& bin) {
     if (bin.kind() != SpanKind::kEphemeral) blocks += bin.liveBlocks();
   });
   return blocks;
+}
+
+bool Store::Impl::isIndexable(Loc loc) const {
+  const Bin* bin = bins[table.binOf(spanOf(loc))].load(std::memory_order_acquire);
+  return bin && bin->holds(loc);
 }
 
 }  // namespace tmemd

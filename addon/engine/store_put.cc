@@ -165,7 +165,7 @@ Refusal Store::Impl::tryPublish(Guest& guest, Pool& pool, const PageKey& key, ui
       guest.ephemeralPages.load(std::memory_order_relaxed) > 0) {
     refusal = Refusal::kCap;
   }
-  if (refusal == Refusal::kNone && !makePlace(guest, pool, key, at)) refusal = Refusal::kCapacity;
+  if (refusal == Refusal::kNone && !makePlace(guest, pool, key, at, mayEvict)) refusal = Refusal::kCapacity;
   if (refusal != Refusal::kNone) {
     held.fetch_sub(added, std::memory_order_relaxed);
     guest.pages.fetch_sub(added, std::memory_order_relaxed);
@@ -189,9 +189,11 @@ Refusal Store::Impl::tryPublish(Guest& guest, Pool& pool, const PageKey& key, ui
   return Refusal::kNone;
 }
 
-// The object and leaf of a key; false, with nothing changed, when cells ran out.
-bool Store::Impl::makePlace(Guest& guest, Pool& pool, const PageKey& key, SlotPlace& at) {
+// The object and leaf of a key; false, with nothing changed, when cells ran out, or while `mayEvict`
+// when the chains to find them by are long.
+bool Store::Impl::makePlace(Guest& guest, Pool& pool, const PageKey& key, SlotPlace& at, bool mayEvict) {
   if (at.leaf) return true;
+  if (!at.shard->makeRoom() && mayEvict) return false;
   PageMap::Slabs slabs = guest.slabs(pool.persistent);
   bool newObject = !at.object;
   if (newObject) at.object = at.shard->makeObject(at.objectHash, key.pool, key.object.word, slabs);

@@ -10,21 +10,21 @@ namespace tmemd {
 void Store::Impl::dropDyingPools(GuestPlace& at, Guest& guest, bool background) {
   for (uint32_t i = 0; i < PageMap::kShards && guest.anyDyingObject(); i++) {
     PageMap::Shard& shard = guest.map.shard(i);
-    size_t bucket = 0;
+    ChainTable::Place place = 0;
     for (bool more = true; more;) {
       // Inside the gate, so that who stops everything to check it stops this as well.
       background ? at.gate.enterInBackground() : at.gate.enter();
-      more = dropSlice(guest, shard, &bucket);
+      more = dropSlice(guest, shard, &place);
       background ? at.gate.leaveInBackground() : at.gate.leave();
     }
   }
 }
 
-bool Store::Impl::dropSlice(Guest& guest, PageMap::Shard& shard, size_t* bucket) {
+bool Store::Impl::dropSlice(Guest& guest, PageMap::Shard& shard, ChainTable::Place* at) {
   SpinGuard guard(shard.lock);
   uint32_t steps = kDropSteps;
   while (steps > 0) {
-    CellRef ref = shard.nextObject(bucket, &steps, [&](const Object& object) {
+    CellRef ref = shard.nextObject(at, &steps, [&](const Object& object) {
       return guest.dyingPool(object.poolTag - 1) != nullptr;
     });
     if (!ref) break;
@@ -38,7 +38,7 @@ bool Store::Impl::dropSlice(Guest& guest, PageMap::Shard& shard, size_t* bucket)
       steps -= static_cast<uint32_t>(std::min<uint64_t>(steps, pages));
     }
   }
-  return *bucket < shard.objectBuckets();
+  return *at < ChainTable::kEnd;
 }
 
 // Published first: a recovery takes what is left of the session before for garbage.

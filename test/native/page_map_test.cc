@@ -70,6 +70,7 @@ TEST_CASE("leaves of the same number are found by their own object's name, whate
       if (shard.object(object).leafCount == 0) shard.removeObject(hashed, object, slabs);
       model.erase(known);
     } else {
+      shard.makeRoom();
       object = shard.makeObject(hashed, name.pool, name.oid, slabs);
       REQUIRE(object != 0);
       CellRef made = shard.makeLeaf(hashed, object, number, slabs);
