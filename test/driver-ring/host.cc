@@ -29,6 +29,10 @@ Answer put(const virtio_tmem_req &req, const ring_request &request) {
       // Nothing is left under this key, nor under those after it.
       for (; i < req.nr_pages; i++) host->pages.erase({req.pool, req.oid[0], req.index + i});
       answer.status = VIRTIO_TMEM_S_REFUSED;
+      if (host->overdo_next > 0) {
+        host->overdo_next--;
+        answer.nr_done = req.nr_pages + 1;
+      }
       return answer;
     }
     host->pages[key] = ring_page_content(request.pages[i]);
@@ -93,6 +97,7 @@ Answer execute(const virtio_tmem_req &req, const ring_request &request) {
   }
   if (!host->persistent.contains(req.pool)) {
     answer.status = VIRTIO_TMEM_S_NO_POOL;
+    host->poolless++;
     return answer;
   }
   switch (req.op) {

@@ -22,6 +22,8 @@ struct Host {
   uint32_t refused_percent = 0;
   /** The next puts are refused, for a test that is not random. */
   uint32_t refuse_next = 0;
+  /** The next refusals tell of more pages done than were asked about. */
+  uint32_t overdo_next = 0;
   /** Of 100 requests of page queues, how many are answered after so many milliseconds only. */
   uint32_t stalled_percent = 0;
   uint32_t stall_ms = 0;
@@ -35,6 +37,8 @@ struct Host {
   std::map<HostKey, uint64_t> pages;
   std::map<uint32_t, bool> persistent;
   uint32_t next_pool = 0;
+  /** Requests of pages of a pool that is not there. */
+  uint64_t poolless = 0;
 
   /** As an administrator has it, or another host. */
   void loseSession();

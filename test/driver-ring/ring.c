@@ -124,6 +124,13 @@ void ring_free(struct virtqueue *vq) {
 uint64_t ring_page_content(const struct page *page) { return page->content; }
 void ring_set_page_content(struct page *page, uint64_t content) { page->content = content; }
 
+static bool ring_holds(struct list_head *list, const void *data) {
+  struct chain *chain;
+
+  list_for_each_entry(chain, list, link) if (chain->data == data) return true;
+  return false;
+}
+
 int virtqueue_add_sgs(struct virtqueue *vq, struct scatterlist *sgs[], unsigned int out, unsigned int in, void *data,
                       gfp_t gfp) {
   struct ring *ring = ring_of(vq);
@@ -131,6 +138,7 @@ int virtqueue_add_sgs(struct virtqueue *vq, struct scatterlist *sgs[], unsigned 
   unsigned int i;
 
   (void)gfp;
+  sim_check(!ring_holds(&ring->avail, data) && !ring_holds(&ring->used, data), "a slot is in the ring twice");
   sim_check(out + in <= MAX_CHAIN, "a chain of %u descriptors", out + in);
   sim_check(ring->descriptors + out + in <= ring->size, "a slot in hand and no room in the ring");
   for (i = 0; i < out + in; i++) chain->sgs[i] = *sgs[i];
