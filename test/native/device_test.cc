@@ -597,6 +597,23 @@ TEST_CASE("a ring that is kicked and stays empty is reported once a start") {
   CHECK(guest.events.count(DeviceEvent::Type::kRingSilent) == 1);
 }
 
+TEST_CASE("a call descriptor that came blocking and full holds no ring up") {
+  Guest guest;
+  guest.reset();
+  const int call = eventfd(0, EFD_CLOEXEC);
+  REQUIRE(eventfd_write(call, ~eventfd_t{1}) == 0);
+  CHECK(Guest::wait([&](auto done) { guest.device->setCallFd(1, OwnedFd(dup(call)), done); }).error == "");
+  *guest.ram.at<virtio_tmem_req>(Guest::kData) = makeRequest(VIRTIO_TMEM_OP_FLUSH, 0, 0);
+  guest.rings[1].add({{Guest::kData, sizeof(virtio_tmem_req)}, {Guest::kData + 64, 16, true}});
+  guest.rings[1].publish();
+  guest.kick(1);
+  while (guest.rings[1].usedIndex() == 0) std::this_thread::yield();
+  // The first completion of a ring always interrupts. The worker goes on after it.
+  guest.createPool(true);
+  guest.createPool(true);
+  ::close(call);
+}
+
 TEST_CASE("a call descriptor that the front end made block cannot keep the device from ending") {
   Guest guest;
   const int call = eventfd(0, EFD_CLOEXEC);

@@ -1,8 +1,10 @@
 // The device's side of a split ring, against well-formed and hostile drivers.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "device/vring.h"
@@ -167,6 +169,33 @@ TEST_CASE("an indirect table is walked like the ring's own, alone or after direc
   }
 }
 
+TEST_CASE("a descriptor that changes while it is looked at is one or the other") {
+  constexpr uint32_t kTakes = 300'000;
+  constexpr uint64_t kChanges = 1'000'000;
+  Fixture f;
+  f.ram.at<vring_desc>(kTable)[0] = descriptor(kData, 4);
+  f.driver.descriptors[0] = descriptor(kTable, 16, kIndirect);
+  std::atomic<uint64_t> changes{0};
+  std::atomic<bool> over{false};
+  std::thread hostile([&] {
+    const std::atomic_ref<uint32_t> length(f.driver.descriptors[0].len);
+    while (!over.load()) {
+      length.store(kSize * 16);
+      length.store(16);
+      changes.fetch_add(2);
+    }
+  });
+  for (uint32_t takes = 0; takes < kTakes || changes.load() < kChanges; ++takes) {
+    f.driver.offer(0);
+    if (f.takeNext() != ChainFault::kNone || f.chain.readableBytes != 4) break;
+    f.complete();
+    f.ring.publish();
+  }
+  over = true;
+  hostile.join();
+  CHECK(f.chain.readableBytes == 4);
+}
+
 TEST_CASE("descriptors of length 0 are nothing") {
   Fixture f;
   f.driver.add({{0, 0}, {kData, 4}, {0xdead'0000, 0, true}, {kData, 4, true}});
@@ -201,6 +230,15 @@ TEST_CASE("a broken chain is told by its fault, and the queue goes on") {
        [](Fixture& f) {
          f.ram.at<vring_desc>(kTable)[0] = descriptor(kData, 1, kNext, 0);
          f.driver.descriptors[0] = descriptor(kTable, 16, kIndirect);
+       },
+       ChainFault::kTooLong},
+      {"longer than the queue by its indirect table",
+       [](Fixture& f) {
+         for (uint16_t i = 0; i < kSize; ++i)
+           f.ram.at<vring_desc>(kTable)[i] =
+               descriptor(kData, 1, i + 1 < kSize ? kNext : 0, static_cast<uint16_t>(i + 1));
+         f.driver.descriptors[0] = descriptor(kData, 1, kNext, 1);
+         f.driver.descriptors[1] = descriptor(kTable, kSize * 16, kIndirect);
        },
        ChainFault::kTooLong},
       {"address outside memory", [](Fixture& f) { f.driver.descriptors[0] = descriptor(0x5000, 1); },
