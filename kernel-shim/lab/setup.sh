@@ -11,12 +11,12 @@ addon_packages=(g++ cmake ninja-build libc6-dev liblz4-dev libzstd-dev libxxhash
 test_packages=(doctest-dev perl sparse clang)
 guest_packages=(gcc make flex bison bc libelf-dev cpio lz4 xz-utils e2fsprogs debian-archive-keyring)
 
-usage='build, start, guest, test or bench'
+usage='build, start, guest, test, mutation or bench'
 command=${1:-}
 case $command in
   build | start | bench) packages=("${addon_packages[@]}") ;;
   guest) packages=("${addon_packages[@]}" "${guest_packages[@]}") ;;
-  test) packages=("${addon_packages[@]}" "${guest_packages[@]}" "${test_packages[@]}") ;;
+  test | mutation) packages=("${addon_packages[@]}" "${guest_packages[@]}" "${test_packages[@]}") ;;
   *) die "unknown command '$command': $usage" ;;
 esac
 shift
@@ -116,5 +116,6 @@ case $command in
   start) exec node dist/src/cli/main.js serve "$@" ;;
   guest) exec node dist/kernel-shim/lab/guest.js "$@" ;;
   test) exec bash test/run.sh "$@" ;;
+  mutation) exec node dist/test/mutation/main.js "$@" ;;
   bench) exec node dist/bench/main.js "$@" ;;
 esac
