@@ -3,7 +3,7 @@
 //   interleave [--refusals] [--schedules N] [--seconds S] [--seed X] [--only NAME]
 //   interleave [--refusals] --replay NAME [STEP:THREAD ...]
 //
-// Half of the N schedules are the fixed programs', in equal shares: every schedule of one preemption, from every
+// Half of the N schedules are the fixed programs', by their shares: every schedule of one preemption, from every
 // thread to begin with; every one of two and then of three where the share is enough for all of them, else
 // such schedules by chance. The other half are random programs' random schedules. S seconds of processor time are the
 // most it may take. With --refusals a persistent put refused for want of room is a failure too. What fails is printed with the command that does it again.
@@ -91,7 +91,7 @@ class Explorer {
 
   void tryOne(const Schedule& schedule) {
     Verdict verdict = runOnce(schedule);
-    steps_ = verdict.steps;
+    steps_ = verdict.run.steps;
     done++;
     tries_++;
     if (verdict.wrong.empty()) return;
@@ -162,7 +162,7 @@ int replay(const std::string& name, char** preemptions, const Options& options) 
     schedule.add(step, thread);
   }
   Verdict verdict = runOnce(schedule);
-  std::printf("%s, %u steps: %s\n", name.c_str(), verdict.steps, verdict.wrong.empty() ? "nothing wrong" : verdict.wrong.c_str());
+  std::printf("%s, %u steps: %s\n", name.c_str(), verdict.run.steps, verdict.wrong.empty() ? "nothing wrong" : verdict.wrong.c_str());
   return verdict.wrong.empty() ? 0 : 1;
 }
 
@@ -193,8 +193,10 @@ int main(int argc, char** argv) {
   std::vector<Program> programs = fixedPrograms();
   if (!options.only.empty()) programs = {named(options.only)};
   uint64_t forFixed = options.only.empty() ? options.schedules / 2 : options.schedules;
+  uint64_t shares = 0;
+  for (const Program& program : programs) shares += program.shares;
   for (const Program& program : programs) {
-    Explorer(program, forFixed / programs.size(), options).explore(random);
+    Explorer(program, forFixed * program.shares / shares, options).explore(random);
     std::fflush(stdout);
   }
   uint64_t randomPrograms = 0;

@@ -2,23 +2,9 @@
 
 #include <random>
 
+#include "interleave/program_parts.h"
+
 namespace interleave {
-
-namespace {
-
-using O = Operation;
-
-O put(uint32_t guest, bool persistent, uint32_t index, uint32_t page) { return {O::kPut, guest, persistent, 0, index, page}; }
-O get(uint32_t guest, bool persistent, uint32_t index) { return {O::kGet, guest, persistent, 0, index}; }
-O flush(uint32_t guest, bool persistent, uint32_t index) { return {O::kFlush, guest, persistent, 0, index}; }
-O of(O::Kind kind, uint32_t guest, bool persistent = true, uint32_t index = 0, uint32_t page = 0) {
-  return {kind, guest, persistent, 0, index, page};
-}
-
-constexpr bool kPersistent = true;
-constexpr bool kEphemeral = false;
-
-}  // namespace
 
 // Pages 1 to 15 compress, 16 to 31 do not.
 std::vector<Program> fixedPrograms() {

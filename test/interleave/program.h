@@ -20,7 +20,11 @@ struct Operation {
     kFlushObject,
     kReset,        // and the two pools again
     kMakePool,     // and destroy it
+    kDrop,         // the pools, and the session with them
+    kRemove,       // the guest
+    kRejoin,       // the guest removed, and added anew
     kRecompress,   // a guest's cold pages, as the settler does
+    kDrain,        // a guest's sparse spans, the same
     kCount,        // the store's counters
   } kind;
   uint32_t guest = 0;
@@ -32,12 +36,19 @@ struct Operation {
 
 struct Program {
   std::string name;
+  uint32_t shares = 1;  // of the tries that all fixed programs have
   uint64_t capacityBytes = 1 << 20;
   uint32_t guests = 2;
   bool oneGroup = false;
   uint32_t reservePages = 0;       // of each guest
   std::vector<Operation> before = {};   // one after another, by one thread
   bool full = false;               // before, with ephemeral pages of guest 0: in objects from 1 up
+  uint32_t fillers = 0;  // so many persistent pages of guest 0 that none are equal: likewise
+  struct Hole {
+    uint32_t from;
+    uint32_t to;
+  };
+  std::vector<Hole> holes = {};  // fillers that are flushed again
   std::vector<std::vector<Operation>> threads = {};
 };
 

@@ -32,6 +32,9 @@ const Schedule* schedule;
 uint32_t nextPreemption;
 uint32_t steps;
 uint32_t waits;
+uint32_t stores;
+uint32_t storesBeforePreemption;
+bool killed;
 const char* stuck;
 std::array<uint8_t, kTraceMax> traced;
 uint64_t clock_ = 0;
@@ -77,10 +80,15 @@ uint32_t nextInTurn() {
   return current;
 }
 
-[[noreturn]] void giveUp(const char* why) {
-  stuck = why;
+// The fibers stay where they are. The next run begins their stacks anew.
+[[noreturn]] void leaveAll() {
   interleaveSwitch(&fibers[current].stackPointer, mainStackPointer);
   std::abort();
+}
+
+[[noreturn]] void giveUp(const char* why) {
+  stuck = why;
+  leaveAll();
 }
 
 void enter() {
@@ -115,20 +123,30 @@ RunResult run(Body theBody, uint32_t threads, const Schedule& theSchedule) {
   body = theBody;
   schedule = &theSchedule;
   threadCount = threads;
-  nextPreemption = steps = waits = 0;
+  nextPreemption = steps = waits = stores = storesBeforePreemption = 0;
+  killed = false;
   stuck = nullptr;
   for (uint32_t i = 0; i < threads; i++) prepare(fibers[i]);
   current = 0;
   running = true;
   interleaveSwitch(&mainStackPointer, fibers[0].stackPointer);
   running = false;
-  return {steps, stuck};
+  return {steps, stores, storesBeforePreemption, killed, stuck};
 }
 
 std::span<const uint8_t> trace() { return {traced.data(), std::min(steps, kTraceMax)}; }
 
 uint64_t now() { return ++clock_; }
 bool inFiber() { return running; }
+
+void storePoint() {
+  if (!running) return;
+  if (stores == schedule->killBeforeStore) {
+    killed = true;
+    leaveAll();
+  }
+  stores++;
+}
 
 void waitForOthers() {
   if (++waits > kWaitsMax) giveUp("every thread waits for another");
@@ -148,6 +166,7 @@ void schedulingPoint() {
   if (step > kStepsMax) giveUp("does not end");
   if (nextPreemption == schedule->count || schedule->at[nextPreemption].step != step) return;
   uint32_t thread = schedule->at[nextPreemption++].thread;
+  storesBeforePreemption = stores;
   if (thread < threadCount && !fibers[thread].ended) switchTo(thread);
 }
 

@@ -5,6 +5,9 @@
 // fibers. At each the schedule may change to another fiber, which is a *preemption*; where a fiber
 // ends or waits the next one in turn goes on. So a few numbers say all that happens: a schedule is a
 // list of preemptions, and given the same list and the same memory to begin with it runs the same again.
+//
+// A schedule may end with a *kill*: the fibers are left where they stand, before one of the stores that
+// somebody counts (arena_stores.h), and none of them ever goes on.
 #ifndef TMEMD_TEST_INTERLEAVE_SCHEDULER_H_
 #define TMEMD_TEST_INTERLEAVE_SCHEDULER_H_
 
@@ -26,13 +29,17 @@ struct Preemption {
 struct Schedule {
   std::array<Preemption, kPreemptionsMax> at{};  // by rising step
   uint32_t count = 0;
+  uint32_t killBeforeStore = UINT32_MAX;  // its number, from 0; beyond the last: no kill
   void add(uint32_t step, uint32_t thread) { at[count++] = {step, thread}; }
   std::span<const Preemption> preemptions() const { return {at.data(), count}; }
 };
 
 struct RunResult {
   uint32_t steps = 0;
-  const char* stuck = nullptr;  // why the run was given up; the fibers cannot be used again then
+  uint32_t stores = 0;                // that were counted
+  uint32_t storesBeforePreemption = 0;  // before the last one
+  bool killed = false;
+  const char* stuck = nullptr;  // why the run was given up
 };
 
 // Which thread was about to go on at each step of the run before, up to a most.
@@ -51,6 +58,8 @@ uint64_t now();
 bool inFiber();
 // What the kernel's random numbers are made of: the same again gives the same numbers.
 extern uint64_t randomState;
+// A store is about to be made; outside a run, nothing.
+void storePoint();
 // Waits as a fiber, when one calls it.
 void waitForOthers();
 
