@@ -10,6 +10,28 @@ namespace interleave {
 std::vector<Program> fixedPrograms() {
   std::vector<Program> all;
   {
+    // So short that every schedule of three preemptions is tried.
+    Program p{.name = "one-get-one-put"};
+    p.before = {put(0, kPersistent, 0, 1), put(0, kEphemeral, 0, 2)};
+    p.threads = {{get(0, kPersistent, 0)}, {put(0, kPersistent, 0, 3)}};
+    all.push_back(p);
+    p.name = "one-get-one-flush";
+    p.threads = {{get(0, kPersistent, 0)}, {flush(0, kPersistent, 0)}};
+    all.push_back(p);
+    p.name = "two-puts";
+    p.shares = 2;
+    p.threads = {{put(0, kPersistent, 0, 3)}, {put(0, kPersistent, 0, 4)}};
+    all.push_back(p);
+    p.name = "one-put-one-flush";
+    p.threads = {{put(0, kPersistent, 0, 3)}, {flush(0, kPersistent, 0)}};
+    all.push_back(p);
+    p.shares = 1;
+    p.oneGroup = true;
+    p.name = "one-duplicate-comes-as-one-goes";
+    p.threads = {{put(1, kPersistent, 0, 1)}, {flush(0, kPersistent, 0)}};
+    all.push_back(p);
+  }
+  {
     Program p{.name = "get-while-settled"};
     p.oneGroup = true;
     p.before = {put(0, kPersistent, 0, 1)};
@@ -37,9 +59,11 @@ std::vector<Program> fixedPrograms() {
                  {flush(0, kPersistent, 0), put(0, kPersistent, 1, 4), of(O::kFlushObject, 0, kEphemeral)}};
     all.push_back(p);
     p.name = "exclusive-get-while-replaced";
+    p.shares = 4;
     p.threads = {{of(O::kGetExclusive, 0, kEphemeral, 0), get(0, kEphemeral, 0)},
                  {put(0, kEphemeral, 0, 3), put(0, kEphemeral, 1, 4)}};
     all.push_back(p);
+    p.shares = 1;
     p.name = "get-while-reset";
     p.threads = {{get(0, kPersistent, 0), put(0, kPersistent, 0, 7), get(0, kPersistent, 0)}, {of(O::kReset, 0)}};
     all.push_back(p);
@@ -83,6 +107,36 @@ std::vector<Program> fixedPrograms() {
     p.before = {};
     p.name = "put-while-counted";
     p.threads = {{put(1, kPersistent, 0, 17)}, {of(O::kCount, 0)}, {of(O::kMakePool, 1)}};
+    all.push_back(p);
+  }
+  {
+    Program p{.name = "put-while-another-guest-goes"};
+    p.before = {put(0, kPersistent, 0, 1), put(0, kEphemeral, 0, 2), put(1, kPersistent, 0, 1)};
+    p.oneGroup = true;
+    p.threads = {{of(O::kRemove, 0)}, {put(1, kPersistent, 1, 1), get(1, kPersistent, 0)}};
+    all.push_back(p);
+    p.name = "put-of-a-guest-that-goes-and-comes";
+    p.threads = {{of(O::kRejoin, 0)}, {put(0, kPersistent, 0, 3), get(0, kPersistent, 0)}, {put(1, kPersistent, 1, 17)}};
+    all.push_back(p);
+    p.name = "drop-while-settled-and-put";
+    p.threads = {{of(O::kDrop, 0)}, {of(O::kRecompress, 0), put(1, kPersistent, 1, 3)}, {get(0, kPersistent, 0)}};
+    all.push_back(p);
+    p.full = true;
+    p.name = "put-needs-room-of-a-guest-that-goes";
+    p.threads = {{of(O::kRemove, 0)}, {put(1, kPersistent, 1, 17), put(1, kPersistent, 2, 18)}};
+    all.push_back(p);
+  }
+  {
+    // Fifteen of these fill a span, and eight are open: the first two are closed and sparse.
+    Program p{.name = "put-while-drained"};
+    p.capacityBytes = 2 << 20;
+    p.before = {put(0, kPersistent, 0, 1), put(1, kPersistent, 0, 2)};
+    p.fillers = 285;
+    p.holes = {{1, 15}, {16, 30}};
+    p.threads = {{of(O::kDrain, 0)}, {get(0, kPersistent, 0), put(0, kPersistent, 0, 17)}, {put(1, kPersistent, 0, 3), get(1, kPersistent, 0)}};
+    all.push_back(p);
+    p.name = "pack-while-drained-and-got";
+    p.threads = {{of(O::kDrain, 0)}, {put(0, kPersistent, 1, 17), put(0, kPersistent, 2, 18)}, {get(0, kPersistent, 0)}};
     all.push_back(p);
   }
   {
@@ -132,8 +186,8 @@ Program randomProgram(uint64_t seed) {
         case 9: list.push_back(flush(guest, persistent, index)); break;
         case 10: list.push_back(of(O::kFlushObject, guest, persistent)); break;
         case 11: list.push_back(of(O::kRecompress, guest)); break;
-        case 12: list.push_back(of(below(3) ? O::kMakePool : O::kReset, guest)); break;
-        default: list.push_back(of(O::kCount, guest)); break;
+        case 12: list.push_back(of(below(3) ? O::kMakePool : below(2) ? O::kReset : O::kRejoin, guest)); break;
+        default: list.push_back(of(below(3) ? O::kCount : below(2) ? O::kDrop : O::kRemove, guest)); break;
       }
     }
   }
