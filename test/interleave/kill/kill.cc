@@ -4,7 +4,7 @@
 //   interleave_kill [--kills N] [--seconds S] [--seed X] [--only NAME]
 //   interleave_kill --replay NAME [STEP:THREAD ...] [kill:STORE] [recovery:STORE]
 //
-// Three quarters of the N kills are of the fixed programs' runs, by their shares: of those with no preemption, from every thread
+// Four fifths of the N kills are of the fixed programs' runs, by their shares: of those with no preemption, from every thread
 // to begin with, before every store; of those with one preemption before every store after it, where the share
 // is enough for all of them, else such kills by chance. The others are of random programs' random schedules.
 // Every run's end is a kill too: it is what a process that stops leaves. One recovery in kRecoveriesPerKill is
@@ -40,7 +40,7 @@ double secondsUsed() {
 }
 
 struct Options {
-  uint64_t kills = 20'000;
+  uint64_t kills = 23'000;
   double seconds = 300;
   uint64_t seed = 1;
   std::string only;
@@ -254,7 +254,7 @@ int main(int argc, char** argv) {
   std::mt19937_64 random(options.seed);
   std::vector<Program> programs = fixedKillPrograms();
   if (!options.only.empty()) programs = {named(options.only)};
-  uint64_t forFixed = options.only.empty() ? options.kills / 4 * 3 : options.kills;
+  uint64_t forFixed = options.only.empty() ? options.kills / 5 * 4 : options.kills;
   uint64_t shares = 0;
   for (const Program& program : programs) shares += program.shares;
   for (const Program& program : programs) {
