@@ -116,6 +116,11 @@ case $command in
   start) exec node dist/src/cli/main.js serve "$@" ;;
   guest) exec node dist/kernel-shim/lab/guest.js "$@" ;;
   test) exec bash test/run.sh "$@" ;;
-  mutation) exec node dist/test/mutation/main.js "$@" ;;
+  mutation)
+    # One copy of the checkout, one run in it.
+    exec 7>build/mutation.lock
+    flock -n 7 || die "another mutation run of this checkout is under way"
+    exec node dist/test/mutation/main.js "$@"
+    ;;
   bench) exec node dist/bench/main.js "$@" ;;
 esac

@@ -5,6 +5,7 @@ const session = ['test/unit/vhost-user/session.test.ts'];
 const frontEnds = ['test/unit/guest/front-ends.test.ts'];
 const guest = ['test/unit/guest/guest.test.ts'];
 const announcer = ['test/unit/vhost-user/config-announcer.test.ts'];
+const memoryMap = ['test/unit/config/memory-map.test.ts'];
 const exposition = ['test/unit/metrics/exposition.test.ts'];
 
 export const controlPlane: readonly Mutation[] = [
@@ -21,6 +22,11 @@ export const controlPlane: readonly Mutation[] = [
     },
   ]),
   ...inFile('src/vhost-user/session.ts', session, [
+    {
+      check: 'the descriptors of half a message are closed when the service ends the connection',
+      from: ']).then(() => this.#discards.closed());',
+      to: ']);',
+    },
     {
       check: 'nothing is done before SET_OWNER that needs it',
       from: "if (rule.order !== 'any' && !this.#owned) throw",
@@ -71,6 +77,11 @@ export const controlPlane: readonly Mutation[] = [
       to: '        if (this.#holder?.taken && this.#holder === frontEnd) {\n          this.#refused',
     },
     {
+      check: 'a front end whose process has ended is gone, whoever holds its socket',
+      from: 'if (watchPeer) connection.watchPeer(() => this.#processEnded(frontEnd));',
+      to: '',
+    },
+    {
       check: 'a connection that says nothing is closed',
       from: "this.#end(frontEnd, 'closed: silent'));",
       to: '{});',
@@ -86,6 +97,13 @@ export const controlPlane: readonly Mutation[] = [
       check: 'no front end gets the device while the pools of the one before are dropped',
       from: '    return this.#dropped;\n  }\n\n  frontEndCame',
       to: '    return Promise.resolve();\n  }\n\n  frontEndCame',
+    },
+  ]),
+  ...inFile('src/config/memory-map.ts', memoryMap, [
+    {
+      check: 'all guests together may map no more than there is',
+      from: 'else if (memoryMapBytesMax > left) {',
+      to: 'else if (memoryMapBytesMax > ADDRESS_SPACE_BYTES) {',
     },
   ]),
   ...inFile('src/metrics/sound-samples.ts', exposition, [

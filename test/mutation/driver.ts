@@ -6,6 +6,11 @@ const ring = ['driver_ring_test'];
 export const driver: readonly Mutation[] = [
   ...inFile('kernel-shim/virtio_tmem_stage.c', ring, [
     {
+      check: 'a newer put of a page does not overtake an older one in a slot that is open',
+      from: 'offset <= req->nr_pages &&',
+      to: 'offset == req->nr_pages &&',
+    },
+    {
       check: 'a put makes older copies of its page void',
       from: '\tvtmem_staged_supersede(q, pool, key);\n\t__set_bit(req->nr_pages',
       to: '\t__set_bit(req->nr_pages',

@@ -1,11 +1,16 @@
 /** The page store: who owns a block, what it is accounted to, whose session it is, what a recovery believes. */
 import { inFile, type Mutation } from './mutation.js';
 
+const INTERLEAVE = 'interleave --refusals --seed 1 --schedules 20000';
+
+const schedules = [INTERLEAVE];
 const contract = ['store_contract_test'];
 const bin = ['bin_test'];
 const dedup = ['store_dedup_test'];
 const spans = ['span_table_test', 'store_contract_test'];
+const slices = ['store_slices_test'];
 const steps = ['store_step_test'];
+const damage = ['store_damage_test'];
 
 export const engine: readonly Mutation[] = [
   ...inFile('addon/engine/guest.cc', contract, [
@@ -54,6 +59,13 @@ export const engine: readonly Mutation[] = [
       tests: ['span_table_test', 'store_dedup_test'],
     },
   ]),
+  ...inFile('addon/engine/codec.cc', contract, [
+    {
+      check: 'a page is checked against its checksum before it is given out',
+      from: 'return hash.stored(bytes, lengthBytes, codec) == entryChecksum(entry) &&',
+      to: 'return hash.stored(bytes, lengthBytes, codec) != 0 &&',
+    },
+  ]),
   ...inFile('addon/engine/store_keep.cc', dedup, [
     {
       check: 'a guest shares blocks of its group and of its reserve only',
@@ -61,11 +73,123 @@ export const engine: readonly Mutation[] = [
       to: 'if (binId == guest.reserveBin.id()) return &guest.reserveBin;\n  return &binOf(loc);',
     },
   ]),
-  ...inFile('addon/engine/bin.cc', bin, [
+  ...inFile('addon/engine/cell_recovery.cc', damage, [
+    {
+      check: "a leaf's slots are checked",
+      from: 'if (sum != leaf.slotChecks[0] && sum != leaf.slotChecks[1]) {',
+      to: 'if (false && sum != leaf.slotChecks[0]) {',
+    },
+  ]),
+  ...inFile('addon/engine/block_recovery.cc', damage, [
+    {
+      check: "a slot that names another guest's block loses its page",
+      from: 'if ((kind == SpanKind::kShared && bin == guest.group.bin.id()) ||',
+      to: 'if ((kind == SpanKind::kShared && bin) ||',
+    },
+    {
+      check: 'a block that reaches out of its span is lost',
+      from: 'if (counts[i] > kMaxReferences || entryOffsetUnits(e) * 8 < sizeof(SpanHeader) ||\n        end > kSpanBytes - entries * sizeof(Entry)) {',
+      to: 'if (counts[i] > kMaxReferences) {',
+    },
+  ]),
+  ...inFile('addon/engine/records.cc', damage, [
+    {
+      check: "a guest's settings change as a whole",
+      from: 'uint32_t other = 1 - currentOf(record);',
+      to: 'uint32_t other = currentOf(record);',
+      tests: steps,
+    },
+  ]),
+  ...inFile('addon/engine/store_flush.cc', slices, [
+    {
+      check: 'a flush that left its gate ends with its session',
+      from: 'if (session != 0 && (session != guest->sessionId || !pool)) return Status::kOk;',
+      to: 'if (session != 0 && !pool) return Status::kOk;',
+    },
+  ]),
+  ...inFile('addon/engine/bin.cc', schedules, [
+    {
+      check: 'a block that somebody reads is retired, and taken by no other',
+      from: 'if (table_.isPinned(span)) {',
+      to: 'if (false) {',
+      tests: schedules,
+    },
+    {
+      check: 'no block has more references than fit its entry',
+      from: 'if (entryReferences(e) == kMaxReferences) {',
+      to: 'if (false) {',
+      tests: dedup,
+    },
     {
       check: 'a block is shared only out of a span that is still of the bin',
       from: 'if (span >= table_.spanCount() || table_.binOf(span) != id_) return false;',
       to: 'if (span >= table_.spanCount()) return false;',
+      tests: bin,
     },
   ]),
+  ...inFile('addon/engine/bin_packing.cc', schedules, [
+    {
+      check: 'a span that somebody reads is not packed',
+      from: 'if (!table_.tryExclusive(span)) {',
+      to: 'if (!table_.tryExclusive(span) && false) {',
+    },
+    {
+      check: 'a packed span holds nothing of what its frame held before',
+      from: 'std::memset(to + end * 8, 0, tailBytes(*packed));',
+      to: '',
+      tests: ['bin_packing_test'],
+    },
+  ]),
+  ...inFile('addon/engine/store_get.cc', contract, [
+    {
+      check: 'an exclusive get takes away only the page that it got',
+      from: 'if (place.value == hand.value) clearSlot(guest, *hand.pool, place);',
+      to: 'if (place.value != kEmptySlot) clearSlot(guest, *hand.pool, place);',
+      tests: schedules,
+    },
+  ]),
+  ...inFile('addon/engine/store_evict.cc', contract, [
+    {
+      check: 'a page that was put anew meanwhile does not yield for the one before',
+      from: `  if (!guest.ephemeralBin.isStill(victim)) return false;
+  Leaf& leaf = shard.leaf(backLeaf(victim.owner));
+  if (leaf.slot[backSlot(victim.owner)] != victim.loc) return false;`,
+      to: '  Leaf& leaf = shard.leaf(backLeaf(victim.owner));',
+      tests: schedules,
+    },
+  ]),
+  ...inFile('addon/engine/resettle.cc', schedules, [
+    {
+      check: 'a page that was put anew while it was recompressed stays',
+      from: '               shard.leaf(page.leaf).slot[page.slot] == page.value;',
+      to: '               isBlock(shard.leaf(page.leaf).slot[page.slot]);',
+    },
+  ]),
+  ...inFile(
+    'addon/engine/chain_table.h',
+    ['chain_table_test'],
+    [
+      {
+        check: 'a walk passes over no bucket that was not split yet',
+        from: 'if (bucket <= mask_ >> 1 && bucket + (mask_ >> 1) + 1 >= count_ && bits > 0) bits--;',
+        to: '',
+      },
+      {
+        check: 'a bucket that goes is joined to the one it came from',
+        from: '    next(last) = into;\n    into = first;',
+        to: '    into = first;',
+      },
+    ],
+  ),
+  ...inFile(
+    'addon/engine/dedup_growth.cc',
+    ['dedup_index_test'],
+    [
+      {
+        check: 'no hold of the index moves more than a segment',
+        from: 'if (segment.bucketCount >= kBucketsMax || large) return split(partition);',
+        to: '',
+      },
+    ],
+  ),
 ];

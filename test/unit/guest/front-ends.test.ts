@@ -105,6 +105,20 @@ describe('a front end that', () => {
     });
   });
 
+  test('has the device and whose process ends is gone, although its socket stays open: the next one takes the device', async () => {
+    const all = rig({ orphanTimeoutMs: 30_000 });
+    const first = await connected(all);
+    first.processEnds();
+    // For the socket to tell it first, as it mostly does.
+    await vi.advanceTimersByTimeAsync(99);
+    expect(first.closed).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(first.closed).toBe(true);
+    expect(all.guest.status().state).toBe('orphaned');
+    await connected(all);
+    expect(all.guest.status()).toMatchObject({ state: 'connected', connectionsTotal: 2 });
+  });
+
   test('negotiates and then waits for its guest to boot is served when that comes, and not closed', async () => {
     const all = rig();
     const waiting = all.listener.connect();
