@@ -234,8 +234,9 @@ bool Bin::tryShare(Loc loc, bool* saturated) {
 bool Bin::holds(Loc loc) const {
   SpinGuard guard(lock_);
   SpanNumber span = spanOf(loc);
-  return table_.binOf(span) == id_ && tmemd::entryOf(loc) < table_.header(span).blockCount &&
-         entryReferences(entryOf(loc)) > 0;
+  // The cells of a guest have its bin's number, and are not under this lock.
+  return table_.kindOf(span) == kind_ && table_.binOf(span) == id_ &&
+         tmemd::entryOf(loc) < table_.header(span).blockCount && entryReferences(entryOf(loc)) > 0;
 }
 
 Bin::Released Bin::unref(Loc loc) {

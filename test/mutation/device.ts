@@ -110,15 +110,5 @@ export const device: readonly Mutation[] = [
       to: '',
     },
   ]),
-  ...inFile(
-    'addon/peer/peer_process.cc',
-    ['peer_test'],
-    [
-      {
-        check: 'a process that has the number of one that ended is not taken for it',
-        from: 'if (ticks && *ticks > acceptedNs / tickNs) return {State::kGone, {}};',
-        to: 'if (ticks && *ticks > 2 * (acceptedNs / tickNs)) return {State::kGone, {}};',
-      },
-    ],
-  ),
+  ...inFile('addon/peer/peer_process.cc', ['peer_test'], []),
 ];

@@ -8,7 +8,6 @@ const contract = ['store_contract_test'];
 const bin = ['bin_test'];
 const dedup = ['store_dedup_test'];
 const spans = ['span_table_test', 'store_contract_test'];
-const slices = ['store_slices_test'];
 const steps = ['store_step_test'];
 const damage = ['store_damage_test'];
 
@@ -80,31 +79,12 @@ export const engine: readonly Mutation[] = [
       to: 'if (false && sum != leaf.slotChecks[0]) {',
     },
   ]),
-  ...inFile('addon/engine/block_recovery.cc', damage, [
-    {
-      check: "a slot that names another guest's block loses its page",
-      from: 'if ((kind == SpanKind::kShared && bin == guest.group.bin.id()) ||',
-      to: 'if ((kind == SpanKind::kShared && bin) ||',
-    },
-    {
-      check: 'a block that reaches out of its span is lost',
-      from: 'if (counts[i] > kMaxReferences || entryOffsetUnits(e) * 8 < sizeof(SpanHeader) ||\n        end > kSpanBytes - entries * sizeof(Entry)) {',
-      to: 'if (counts[i] > kMaxReferences) {',
-    },
-  ]),
   ...inFile('addon/engine/records.cc', damage, [
     {
       check: "a guest's settings change as a whole",
       from: 'uint32_t other = 1 - currentOf(record);',
       to: 'uint32_t other = currentOf(record);',
       tests: steps,
-    },
-  ]),
-  ...inFile('addon/engine/store_flush.cc', slices, [
-    {
-      check: 'a flush that left its gate ends with its session',
-      from: 'if (session != 0 && (session != guest->sessionId || !pool)) return Status::kOk;',
-      to: 'if (session != 0 && !pool) return Status::kOk;',
     },
   ]),
   ...inFile('addon/engine/bin.cc', schedules, [
@@ -128,11 +108,6 @@ export const engine: readonly Mutation[] = [
     },
   ]),
   ...inFile('addon/engine/bin_packing.cc', schedules, [
-    {
-      check: 'a span that somebody reads is not packed',
-      from: 'if (!table_.tryExclusive(span)) {',
-      to: 'if (!table_.tryExclusive(span) && false) {',
-    },
     {
       check: 'a packed span holds nothing of what its frame held before',
       from: 'std::memset(to + end * 8, 0, tailBytes(*packed));',
@@ -170,26 +145,11 @@ export const engine: readonly Mutation[] = [
     ['chain_table_test'],
     [
       {
-        check: 'a walk passes over no bucket that was not split yet',
-        from: 'if (bucket <= mask_ >> 1 && bucket + (mask_ >> 1) + 1 >= count_ && bits > 0) bits--;',
-        to: '',
-      },
-      {
         check: 'a bucket that goes is joined to the one it came from',
         from: '    next(last) = into;\n    into = first;',
         to: '    into = first;',
       },
     ],
   ),
-  ...inFile(
-    'addon/engine/dedup_growth.cc',
-    ['dedup_index_test'],
-    [
-      {
-        check: 'no hold of the index moves more than a segment',
-        from: 'if (segment.bucketCount >= kBucketsMax || large) return split(partition);',
-        to: '',
-      },
-    ],
-  ),
+  ...inFile('addon/engine/dedup_growth.cc', ['dedup_index_test'], []),
 ];

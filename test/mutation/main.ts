@@ -63,10 +63,15 @@ let noticed = 0;
 let explained = 0;
 for (const [i, mutation] of wanted.entries()) {
   const name = `${mutation.file}: ${mutation.check}`;
-  const by = await noticedBy(mutation, limits).catch((error: Error) => {
-    wrong.push(`${name}: ${error.message}`);
-    return `the list is wrong: ${error.message}`;
-  });
+  let by: string | undefined;
+  try {
+    by = await noticedBy(mutation, limits);
+  } catch (error) {
+    const { message } = error as Error;
+    wrong.push(`${name}: ${message}`);
+    say(`${i + 1}/${wanted.length}  ${name}  <-  the list is wrong: ${message}`);
+    continue;
+  }
   if (by) noticed += 1;
   else if (mutation.explained) explained += 1;
   else wrong.push(`${name}: nothing noticed`);
