@@ -320,6 +320,27 @@ void readPages(void *pool, uint32_t from, uint32_t to) {
   }
 }
 
+using Alone = void (*)(driver *dev, Host &store);
+
+/** Runs with a driver of one queue to itself, whose host guarantees so many pages. */
+void alone(uint64_t reserve, Alone run) {
+  struct Task {
+    uint64_t reserve;
+    Alone run;
+  } mine{reserve, run};
+  sim_run(
+      1, 0,
+      [](void *argument) {
+        const Task &task = *static_cast<const Task *>(argument);
+        Host store;
+        host = &store;
+        driver *dev = driver_create(1, 64, task.reserve);
+        task.run(dev, store);
+        driver_free(dev);
+      },
+      &mine);
+}
+
 /** Of the processor: on a busy machine the same is done as on an idle one. */
 uint64_t secondsUsed() {
   timespec used;
@@ -332,127 +353,85 @@ uint64_t secondsUsed() {
 extern "C" void kernel_warning(const char *text) { sim_check(warnings_expected, "the driver warns: %s", text); }
 
 TEST_CASE("a get is not answered from a refused older copy after a put that was waited for") {
-  sim_run(
-      1, 0,
-      [](void *) {
-        Host store;
-        host = &store;
-        driver *dev = driver_create(1, 64, 1000);
-        vtmem_pool *pool = driver_pool_create(dev, true);
-        uint64_t content = 0;
+  alone(1000, [](driver *dev, Host &store) {
+    vtmem_pool *pool = driver_pool_create(dev, true);
+    uint64_t content = 0;
 
-        store.refuse_next = 1;
-        sim_check(driver_put_staged(pool, 0, 5, 1) == 0, "the older put is not staged");
-        sim_check(driver_put(pool, 0, 5, 2) == 0, "the newer put is not taken");
-        sim_check(driver_get(pool, 0, 5, &content) == 0 && content == 2, "the older page is returned: %llu",
-                  static_cast<unsigned long long>(content));
-        driver_free(dev);
-      },
-      nullptr);
+    store.refuse_next = 1;
+    sim_check(driver_put_staged(pool, 0, 5, 1) == 0, "the older put is not staged");
+    sim_check(driver_put(pool, 0, 5, 2) == 0, "the newer put is not taken");
+    sim_check(driver_get(pool, 0, 5, &content) == 0 && content == 2, "the older page is returned: %llu",
+              static_cast<unsigned long long>(content));
+  });
 }
 
 TEST_CASE("a page that is staged twice does not join an older slot the second time: the host ends with the newer one") {
-  sim_run(
-      1, 0,
-      [](void *) {
-        Host store;
-        host = &store;
-        driver *dev = driver_create(1, 64, 1000);
-        uint64_t content = 0;
+  alone(1000, [](driver *dev, Host &) {
+    uint64_t content = 0;
 
-        for (const bool persistent : {true, false}) {
-          vtmem_pool *pool = driver_pool_create(dev, persistent);
-          for (const auto &[index, newest] : {std::pair{7, 1}, {9, 2}, {8, 3}, {9, 4}})
-            sim_check(driver_put_staged(pool, 0, index, newest) == 0, "page %d is not staged", index);
-          driver_settle(dev);
-          sim_check(driver_get(pool, 0, 9, &content) == 0 && content == 4, "the older page is returned: %llu",
-                    static_cast<unsigned long long>(content));
-        }
-        driver_free(dev);
-      },
-      nullptr);
+    for (const bool persistent : {true, false}) {
+      vtmem_pool *pool = driver_pool_create(dev, persistent);
+      for (const auto &[index, newest] : {std::pair{7, 1}, {9, 2}, {8, 3}, {9, 4}})
+        sim_check(driver_put_staged(pool, 0, index, newest) == 0, "page %d is not staged", index);
+      driver_settle(dev);
+      sim_check(driver_get(pool, 0, 9, &content) == 0 && content == 4, "the older page is returned: %llu",
+                static_cast<unsigned long long>(content));
+    }
+  });
 }
 
 TEST_CASE("a get is not answered from a refused older copy after a newer one was stored") {
-  sim_run(
-      1, 0,
-      [](void *) {
-        Host store;
-        host = &store;
-        driver *dev = driver_create(1, 64, 1000);
-        vtmem_pool *pool = driver_pool_create(dev, true);
-        uint64_t content = 0;
+  alone(1000, [](driver *dev, Host &store) {
+    vtmem_pool *pool = driver_pool_create(dev, true);
+    uint64_t content = 0;
 
-        store.refuse_next = 1;
-        sim_check(driver_put_staged(pool, 0, 5, 1) == 0, "the older put is not staged");
-        sim_check(driver_put_staged(pool, 0, 5, 2) == 0, "the newer put is not staged");
-        driver_settle(dev);
-        sim_check(driver_kept(dev) == 0, "the older copy is kept");
-        sim_check(driver_get(pool, 0, 5, &content) == 0 && content == 2, "the older page is returned: %llu",
-                  static_cast<unsigned long long>(content));
-        driver_free(dev);
-      },
-      nullptr);
+    store.refuse_next = 1;
+    sim_check(driver_put_staged(pool, 0, 5, 1) == 0, "the older put is not staged");
+    sim_check(driver_put_staged(pool, 0, 5, 2) == 0, "the newer put is not staged");
+    driver_settle(dev);
+    sim_check(driver_kept(dev) == 0, "the older copy is kept");
+    sim_check(driver_get(pool, 0, 5, &content) == 0 && content == 2, "the older page is returned: %llu",
+              static_cast<unsigned long long>(content));
+  });
 }
 
 TEST_CASE("nothing beyond the reserve is staged") {
-  sim_run(
-      1, 0,
-      [](void *) {
-        Host store;
-        host = &store;
-        driver *dev = driver_create(1, 64, 2);
-        vtmem_pool *pool = driver_pool_create(dev, true);
+  alone(2, [](driver *dev, Host &) {
+    vtmem_pool *pool = driver_pool_create(dev, true);
 
-        sim_check(driver_put_staged(pool, 0, 1, 1) == 0 && driver_put_staged(pool, 0, 2, 2) == 0, "they are not staged");
-        sim_check(driver_put_staged(pool, 0, 3, 3) == -EDQUOT, "a put that may be refused is staged");
-        driver_flush(pool, 0, 1);
-        driver_settle(dev);
-        sim_check(driver_put_staged(pool, 0, 3, 3) == 0, "what was flushed is still counted");
-        driver_free(dev);
-      },
-      nullptr);
+    sim_check(driver_put_staged(pool, 0, 1, 1) == 0 && driver_put_staged(pool, 0, 2, 2) == 0, "they are not staged");
+    sim_check(driver_put_staged(pool, 0, 3, 3) == -EDQUOT, "a put that may be refused is staged");
+    driver_flush(pool, 0, 1);
+    driver_settle(dev);
+    sim_check(driver_put_staged(pool, 0, 3, 3) == 0, "what was flushed is still counted");
+  });
 }
 
 TEST_CASE("an answer that tells of more pages than were asked about is not believed") {
-  sim_run(
-      1, 0,
-      [](void *) {
-        Host store;
-        host = &store;
-        driver *dev = driver_create(1, 64, 1000);
-        vtmem_pool *pool = driver_pool_create(dev, true);
-        uint64_t content = 0;
+  alone(1000, [](driver *dev, Host &store) {
+    vtmem_pool *pool = driver_pool_create(dev, true);
+    uint64_t content = 0;
 
-        store.refuse_next = 1;
-        store.overdo_next = 1;
-        sim_check(driver_put_staged(pool, 0, 5, 1) == 0, "it is not staged");
-        driver_settle(dev);
-        sim_check(driver_get(pool, 0, 5, &content) == 0 && content == 1, "its only copy was let go of");
-        driver_free(dev);
-      },
-      nullptr);
+    store.refuse_next = 1;
+    store.overdo_next = 1;
+    sim_check(driver_put_staged(pool, 0, 5, 1) == 0, "it is not staged");
+    driver_settle(dev);
+    sim_check(driver_get(pool, 0, 5, &content) == 0 && content == 1, "its only copy was let go of");
+  });
 }
 
 TEST_CASE("an object's flush that is owed does not take what is put after it") {
-  sim_run(
-      1, 0,
-      [](void *) {
-        Host store;
-        host = &store;
-        driver *dev = driver_create(1, 64, 1000);
-        vtmem_pool *pool = driver_pool_create(dev, true);
-        uint64_t content = 0;
+  alone(1000, [](driver *dev, Host &store) {
+    vtmem_pool *pool = driver_pool_create(dev, true);
+    uint64_t content = 0;
 
-        sim_check(driver_put(pool, 0, 4, 1) == 0 && driver_put(pool, 0, 5, 2) == 0, "the pages are not put");
-        driver_flush_object(pool, 0);
-        sim_check(driver_put_staged(pool, 0, 5, 3) == 0, "it is not staged");
-        driver_settle(dev);
-        sim_check(driver_get(pool, 0, 5, &content) == 0 && content == 3, "the new page is lost");
-        sim_check(store.pages.size() == 1, "the flush is forgotten");
-        driver_free(dev);
-      },
-      nullptr);
+    sim_check(driver_put(pool, 0, 4, 1) == 0 && driver_put(pool, 0, 5, 2) == 0, "the pages are not put");
+    driver_flush_object(pool, 0);
+    sim_check(driver_put_staged(pool, 0, 5, 3) == 0, "it is not staged");
+    driver_settle(dev);
+    sim_check(driver_get(pool, 0, 5, &content) == 0 && content == 3, "the new page is lost");
+    sim_check(store.pages.size() == 1, "the flush is forgotten");
+  });
 }
 
 TEST_CASE("a window on its way is not used for another, also where the one before it brought nothing") {
@@ -488,26 +467,19 @@ TEST_CASE("a window on its way is not used for another, also where the one befor
 }
 
 TEST_CASE("the copy of a refused page answers gets until the page is put again or flushed") {
-  sim_run(
-      1, 0,
-      [](void *) {
-        Host store;
-        host = &store;
-        driver *dev = driver_create(1, 64, 1000);
-        vtmem_pool *pool = driver_pool_create(dev, true);
-        uint64_t content = 0;
+  alone(1000, [](driver *dev, Host &store) {
+    vtmem_pool *pool = driver_pool_create(dev, true);
+    uint64_t content = 0;
 
-        store.refuse_next = 1;
-        sim_check(driver_put_staged(pool, 0, 5, 1) == 0, "it is not staged");
-        driver_settle(dev);
-        sim_check(driver_kept(dev) == 1 && store.pages.empty(), "it is not kept");
-        sim_check(driver_get(pool, 0, 5, &content) == 0 && content == 1, "its copy is lost");
-        driver_flush(pool, 0, 5);
-        sim_check(driver_get(pool, 0, 5, &content) == -ENOENT, "a flush does not reach it");
-        sim_check(driver_kept(dev) == 0, "its slot stays taken");
-        driver_free(dev);
-      },
-      nullptr);
+    store.refuse_next = 1;
+    sim_check(driver_put_staged(pool, 0, 5, 1) == 0, "it is not staged");
+    driver_settle(dev);
+    sim_check(driver_kept(dev) == 1 && store.pages.empty(), "it is not kept");
+    sim_check(driver_get(pool, 0, 5, &content) == 0 && content == 1, "its copy is lost");
+    driver_flush(pool, 0, 5);
+    sim_check(driver_get(pool, 0, 5, &content) == -ENOENT, "a flush does not reach it");
+    sim_check(driver_kept(dev) == 0, "its slot stays taken");
+  });
 }
 
 TEST_CASE("a disk whose session was lost has another one: what it had fails, and what is written then is there") {
